@@ -8,7 +8,7 @@
  * @module
  */
 import { adamUpdate, clipGradients, gradientNorm, learningRate, type Schedule } from './adam.ts';
-import { auxk } from './auxk.ts';
+import { auxk, type Auxk } from './auxk.ts';
 import { deadMask, updateSinceFired } from './dead-latents.ts';
 import { decodePrefixes } from './decode.ts';
 import { normaliseRows, projectGradient } from './decoder-norm.ts';
@@ -57,7 +57,9 @@ export interface TrainState {
 
 export interface StepResult {
   readonly state: TrainState;
-  /** (rows, d_sae). */
+  /** (rows, d_sae), before selection. */
+  readonly acts: Matrix;
+  /** (rows, d_sae), after it. */
   readonly latents: Matrix;
   /** One (rows, d_in) per prefix. */
   readonly reconstructions: readonly Matrix[];
@@ -65,16 +67,20 @@ export interface StepResult {
   readonly levelLosses: Float64Array;
   /** Σ c_g L_g. */
   readonly reconstructionLoss: number;
-  /** Before alpha. */
-  readonly auxkLoss: number;
-  /** reconstructionLoss + alpha · auxkLoss. */
+  /** Its loss is before alpha. */
+  readonly auxk: Auxk;
+  /** reconstructionLoss + alpha · auxk.loss. */
   readonly loss: number;
   /** 1 for each latent that auxk took for dead. (d_sae). */
   readonly dead: Uint8Array;
   /** As derived, before projection and clipping. */
   readonly gradients: SaeParams;
+  /** The gradients that were clipped: W_dec's projected, where the dialect projects before. */
+  readonly projected: SaeParams;
   /** What Adam receives. */
   readonly clippedGradients: SaeParams;
+  /** The parameters as Adam left them, before decoder rows are rescaled. */
+  readonly updated: SaeParams;
   /** Before clipping. */
   readonly gradientNorm: number;
   readonly learningRate: number;
@@ -137,7 +143,7 @@ export function trainStep(state: TrainState, x: Matrix, config: TrainConfig): St
     dialect,
   );
   const { project, projectEpsilon, normalise, normaliseEpsilon } = dialect.decoderNorm;
-  const projected = (g: SaeParams): SaeParams => ({
+  const withoutParallel = (g: SaeParams): SaeParams => ({
     ...g,
     W_dec: projectGradient(g.W_dec, params.W_dec, projectEpsilon),
   });
@@ -145,10 +151,9 @@ export function trainStep(state: TrainState, x: Matrix, config: TrainConfig): St
     ...p,
     W_dec: normaliseRows(p.W_dec, normaliseEpsilon),
   });
-  let update = project === 'before-clip' ? projected(gradients) : gradients;
-  const totalNorm = gradientNorm(update);
-  update = clipGradients(update, dialect.clip.maxNorm);
-  if (project === 'after-clip') update = projected(update);
+  const projected = project === 'before-clip' ? withoutParallel(gradients) : gradients;
+  let update = clipGradients(projected, dialect.clip.maxNorm);
+  if (project === 'after-clip') update = withoutParallel(update);
   if (normalise === 'before-update') params = normalised(params);
 
   const rate = learningRate(step, config, dialect);
@@ -162,16 +167,19 @@ export function trainStep(state: TrainState, x: Matrix, config: TrainConfig): St
       threshold,
       sinceFired,
     },
+    acts,
     latents,
     reconstructions,
     levelLosses: losses,
     reconstructionLoss: reconstruction,
-    auxkLoss: aux.loss,
+    auxk: aux,
     loss: reconstruction + config.auxkAlpha * aux.loss,
     dead,
     gradients,
+    projected,
     clippedGradients: update,
-    gradientNorm: totalNorm,
+    updated: adam.params,
+    gradientNorm: gradientNorm(projected),
     learningRate: rate,
   };
 }

@@ -321,7 +321,7 @@ function* quantities(
   yield ['latents', result.latents.data, recording.values('latents', t)];
   yield ['level losses', result.levelLosses.slice(1), recording.values('level_losses', t)];
   yield ['reconstruction loss', [result.reconstructionLoss], recording.values('l2', t)];
-  yield ['auxk', [result.auxkLoss], recording.values('auxk', t)];
+  yield ['auxk', [result.auxk.loss], recording.values('auxk', t)];
   yield ['loss', [result.loss], recording.values('loss', t)];
   yield ['gradient norm', [result.gradientNorm], recording.values('grad_norm', t)];
   yield ['learning rate', [result.learningRate], recording.values('lr', t)];

@@ -1,0 +1,37 @@
+/**
+ * Every operator the suite knows, in the order data flows.
+ * @module
+ */
+import type { KernelSpec } from '../kernel.ts';
+import { adamUpdate, clipGradients, learningRate } from './adam.ts';
+import { auxk } from './auxk.ts';
+import { sinceFired } from './dead-latents.ts';
+import { decode } from './decode.ts';
+import { normaliseRows, projectGradient } from './decoder-norm.ts';
+import { encode } from './encode.ts';
+import { geometricMedian } from './geometric-median.ts';
+import { gradients } from './gradients.ts';
+import { loss } from './loss.ts';
+import { aboveThreshold, batchTopk, topk } from './select.ts';
+import { updateThreshold } from './threshold.ts';
+import { trainStep } from './train-step.ts';
+
+export const specs: readonly KernelSpec[] = [
+  geometricMedian,
+  encode,
+  batchTopk,
+  topk,
+  aboveThreshold,
+  updateThreshold,
+  decode,
+  loss,
+  sinceFired,
+  auxk,
+  gradients,
+  projectGradient,
+  clipGradients,
+  learningRate,
+  adamUpdate,
+  normaliseRows,
+  trainStep,
+];

@@ -1,0 +1,377 @@
+/**
+ * batch-topk, topk and above-threshold: which acts become latents.
+ *
+ * Selected values are copied, so they are compared exactly. Which of several equal acts is kept is left to the kernel:
+ * any selection of the right size that keeps nothing smaller than what it drops is right.
+ * @module
+ */
+import fc from 'fast-check';
+import { aboveThreshold as thresholdReference, batchTopK, topK } from '../../reference/select.ts';
+import {
+  actsOf,
+  kFor,
+  permutationOf,
+  sizes,
+  tensorOf,
+  withNonFinite,
+  type Sizes,
+} from '../arbitraries.ts';
+import { compareTensor, compareTensors, place } from '../compare.ts';
+import type { Call, KernelSpec, Law, Tensor, Tensors } from '../kernel.ts';
+import { agreesWithReference, law, neverHidesNonFinite, only } from '../laws.ts';
+import { fromMatrix, numberOf, scalar, tensor, toMatrix } from '../tensors.ts';
+
+const withK = ({ lead, d_sae, rows }: Sizes): fc.Arbitrary<Call> =>
+  actsOf([...lead, d_sae]).chain((acts) =>
+    kFor(acts, rows).map((k) => ({ config: { k }, inputs: { acts } })),
+  );
+
+/** Any acts, ties included. */
+const batchCalls: fc.Arbitrary<Call> = sizes.chain(withK);
+
+/** Acts without two equal positive values, so that there is one right selection. */
+const tieFreeCalls: fc.Arbitrary<Call> = sizes.chain((size) =>
+  permutationOf(size.rows * size.d_sae).chain((order) => {
+    const acts = tensor(
+      [...size.lead, size.d_sae],
+      order.map((rank) => Math.max(rank - 2, 0) / 4),
+    );
+    return kFor(acts, size.rows).map((k) => ({ config: { k }, inputs: { acts } }));
+  }),
+);
+
+const rowCalls: fc.Arbitrary<Call> = sizes.chain(({ lead, d_sae }) =>
+  fc
+    .record({ acts: actsOf([...lead, d_sae]), k: fc.integer({ min: 0, max: d_sae }) })
+    .map(({ acts, k }) => ({ config: { k }, inputs: { acts } })),
+);
+
+function batchReference(call: Call): Tensors {
+  const { acts } = call.inputs;
+  return { latents: fromMatrix(batchTopK(toMatrix(acts), numberOf(call, 'k')), acts.shape) };
+}
+
+function rowReference(call: Call): Tensors {
+  const { acts } = call.inputs;
+  return { latents: fromMatrix(topK(toMatrix(acts), numberOf(call, 'k')), acts.shape) };
+}
+
+/** What is wrong with a selection of K among the acts of one range, ties being free; null if nothing. */
+function wrongSelection(
+  acts: Tensor,
+  latents: Tensor,
+  K: number,
+  start: number,
+  end: number,
+): string | null {
+  let kept = 0;
+  let positive = 0;
+  let smallestKept = Infinity;
+  let largestDropped = 0;
+  for (let i = start; i < end; i++) {
+    const act = acts.data[i];
+    const latent = latents.data[i];
+    if (act > 0) positive++;
+    if (latent !== 0 && latent !== act) {
+      return `latents${place(i, acts.shape)} returned ${latent}, expected 0 or the act ${act} exactly`;
+    }
+    if (Number.isNaN(latent)) return `latents${place(i, acts.shape)} returned NaN`;
+    if (latent !== 0) {
+      kept++;
+      smallestKept = Math.min(smallestKept, act);
+    } else largestDropped = Math.max(largestDropped, act);
+  }
+  const expected = Math.min(K, positive);
+  if (kept !== expected) {
+    return `kept ${kept} latents, expected ${expected} (K = ${K}, ${positive} positive acts)`;
+  }
+  return smallestKept >= largestDropped
+    ? null
+    : `kept the act ${smallestKept} and dropped the larger ${largestDropped}`;
+}
+
+function countOf(call: Call): number {
+  const { acts } = call.inputs;
+  return Math.trunc(numberOf(call, 'k') * (acts.data.length / acts.shape[acts.shape.length - 1]));
+}
+
+/** The same selection count K for a batch of another number of rows. */
+function kForCount(K: number, rows: number): number {
+  return (K + 0.5) / rows;
+}
+
+/** A law that compares the kernel's answer to a changed call with its changed answer to the call itself. */
+function equivariance(
+  name: string,
+  calls: fc.Arbitrary<{ call: Call; order: number[] }>,
+  change: (t: Tensor, order: readonly number[]) => Tensor,
+): Law {
+  return law(name, calls, async ({ call, order }, { run }) => {
+    const changed: Call = { ...call, inputs: { acts: change(call.inputs.acts, order) } };
+    const expected = change((await run(call)).latents, order);
+    return compareTensor('latents', (await run(changed)).latents, expected, () => 0);
+  });
+}
+
+const permuteColumns = ({ shape, data }: Tensor, order: readonly number[]): Tensor =>
+  tensor(
+    shape,
+    data.map((_, i) => data[i - (i % order.length) + order[i % order.length]]),
+  );
+
+const permuteRows = ({ shape, data }: Tensor, order: readonly number[]): Tensor => {
+  const cols = shape[shape.length - 1];
+  return tensor(
+    shape,
+    data.map((_, i) => data[order[Math.floor(i / cols)] * cols + (i % cols)]),
+  );
+};
+
+const widthOf = (call: Call): number => call.inputs.acts.shape[call.inputs.acts.shape.length - 1];
+const rowsOf = (call: Call): number => call.inputs.acts.data.length / widthOf(call);
+
+export const batchTopk: KernelSpec = {
+  name: 'batch-topk',
+  summary: 'keeps the trunc(k · rows) largest acts of the whole batch',
+  inputs: { acts: '(…, d_sae), >= 0' },
+  outputs: { latents: '(…, d_sae)' },
+  config: { k: 'mean number of latents kept per row; may be fractional' },
+  outputShapes: ({ inputs }) => ({ latents: inputs.acts.shape }),
+  reference: batchReference,
+  laws: [
+    law(
+      'keeps the K largest positive acts of the whole batch, unchanged',
+      only(batchCalls),
+      async ({ call }, { run }) => {
+        const { latents } = await run(call);
+        const { acts } = call.inputs;
+        return wrongSelection(acts, latents, countOf(call), 0, acts.data.length);
+      },
+    ),
+    agreesWithReference(tieFreeCalls, batchReference, () => ({})),
+    law(
+      'is idempotent: selecting K again changes nothing',
+      only(batchCalls),
+      async ({ call }, { run }) => {
+        const { latents } = await run(call);
+        const again = await run({ ...call, inputs: { acts: latents } });
+        return compareTensor('latents', again.latents, latents, () => 0);
+      },
+    ),
+    law(
+      'with K at least the number of positive acts, all of them stay',
+      only(
+        sizes.chain(({ lead, d_sae }) =>
+          actsOf([...lead, d_sae]).map((acts) => ({ config: { k: d_sae }, inputs: { acts } })),
+        ),
+      ),
+      async ({ call }, { run }) =>
+        compareTensors(await run(call), { latents: call.inputs.acts }, {}),
+    ),
+    equivariance(
+      'permuting rows permutes latents when no two acts tie',
+      tieFreeCalls.chain((call) => permutationOf(rowsOf(call)).map((order) => ({ call, order }))),
+      permuteRows,
+    ),
+    equivariance(
+      'permuting latents permutes the selection when no two acts tie',
+      tieFreeCalls.chain((call) => permutationOf(widthOf(call)).map((order) => ({ call, order }))),
+      permuteColumns,
+    ),
+    law(
+      'scaling acts by a power of two scales latents bit for bit',
+      tieFreeCalls.chain((call) =>
+        fc.integer({ min: -20, max: 20 }).map((power) => ({ call, power })),
+      ),
+      async ({ call, power }, { run }) => {
+        const scaled = ({ shape, data }: Tensor): Tensor =>
+          tensor(
+            shape,
+            data.map((value) => value * 2 ** power),
+          );
+        const got = await run({ ...call, inputs: { acts: scaled(call.inputs.acts) } });
+        return compareTensor('latents', got.latents, scaled((await run(call)).latents), () => 0);
+      },
+    ),
+    law('all leading dimensions count as rows', only(tieFreeCalls), async ({ call }, { run }) => {
+      const { shape, data } = call.inputs.acts;
+      const flat = await run({
+        ...call,
+        inputs: { acts: tensor([rowsOf(call), widthOf(call)], data) },
+      });
+      const got = (await run(call)).latents;
+      return compareTensor('latents', got, tensor(shape, flat.latents.data), () => 0);
+    }),
+    law(
+      'with K fixed, adding rows of zeros changes nothing',
+      tieFreeCalls.chain((call) => fc.integer({ min: 1, max: 3 }).map((more) => ({ call, more }))),
+      async ({ call, more }, { run }) => {
+        const K = countOf(call);
+        const cols = widthOf(call);
+        const rows = rowsOf(call);
+        const padded = tensor(
+          [rows + more, cols],
+          [...call.inputs.acts.data, ...new Float64Array(more * cols)],
+        );
+        const got = await run({
+          config: { k: kForCount(K, rows + more) },
+          inputs: { acts: padded },
+        });
+        const alone = (await run(call)).latents.data;
+        const expected = tensor([rows + more, cols], [...alone, ...new Float64Array(more * cols)]);
+        return compareTensor('latents', got.latents, expected, () => 0);
+      },
+    ),
+    neverHidesNonFinite(withNonFinite(batchCalls, ['acts'])),
+  ],
+};
+
+export const topk: KernelSpec = {
+  name: 'topk',
+  summary: 'keeps the k largest acts of each row',
+  inputs: { acts: '(…, d_sae), >= 0' },
+  outputs: { latents: '(…, d_sae)' },
+  config: { k: 'latents kept per row, a whole number' },
+  outputShapes: ({ inputs }) => ({ latents: inputs.acts.shape }),
+  reference: rowReference,
+  laws: [
+    law(
+      'keeps the k largest positive acts of each row, unchanged',
+      only(rowCalls),
+      async ({ call }, { run }) => {
+        const { latents } = await run(call);
+        const cols = widthOf(call);
+        for (let b = 0; b < rowsOf(call); b++) {
+          const wrong = wrongSelection(
+            call.inputs.acts,
+            latents,
+            numberOf(call, 'k'),
+            b * cols,
+            (b + 1) * cols,
+          );
+          if (wrong !== null) return `row ${b}: ${wrong}`;
+        }
+        return null;
+      },
+    ),
+    law(
+      'of a single row BatchTopK and TopK are the same',
+      only(
+        tieFreeCalls.map((call) => {
+          const row = tensor([1, widthOf(call)], call.inputs.acts.data.slice(0, widthOf(call)));
+          return {
+            config: { k: Math.min(Math.trunc(numberOf(call, 'k')), widthOf(call)) },
+            inputs: { acts: row },
+          };
+        }),
+      ),
+      async ({ call }, { run }) => compareTensors(await run(call), batchReference(call), {}),
+    ),
+    law(
+      'a row selects alone as it does in a batch',
+      rowCalls.chain((call) => fc.nat({ max: rowsOf(call) - 1 }).map((b) => ({ call, b }))),
+      async ({ call, b }, { run }) => {
+        const cols = widthOf(call);
+        const slice = (data: Float64Array): Tensor =>
+          tensor([1, cols], data.slice(b * cols, (b + 1) * cols));
+        const alone = await run({ ...call, inputs: { acts: slice(call.inputs.acts.data) } });
+        const together = slice((await run(call)).latents.data);
+        // Which of equal acts is kept may differ; how many of each value may not.
+        const sorted = ({ shape, data }: Tensor): Tensor => tensor(shape, data.toSorted());
+        return compareTensor('latents, sorted', sorted(alone.latents), sorted(together), () => 0);
+      },
+    ),
+    neverHidesNonFinite(withNonFinite(rowCalls, ['acts'])),
+  ],
+};
+
+const thresholdCalls: fc.Arbitrary<Call> = sizes.chain(({ lead, d_sae }) =>
+  actsOf([...lead, d_sae]).chain((acts) =>
+    fc
+      // Equal to an act, negative (never set), zero, or anything.
+      .oneof(
+        fc.constantFrom(...acts.data),
+        fc.constantFrom(-1, 0),
+        tensorOf([1]).map(({ data }) => data[0]),
+      )
+      .map((threshold) => ({ config: {}, inputs: { acts, threshold: scalar(threshold) } })),
+  ),
+);
+
+function gateReference({ inputs }: Call): Tensors {
+  const latents = thresholdReference(toMatrix(inputs.acts), inputs.threshold.data[0]);
+  return { latents: fromMatrix(latents, inputs.acts.shape) };
+}
+
+export const aboveThreshold: KernelSpec = {
+  name: 'above-threshold',
+  summary: 'inference: keeps acts strictly above the threshold',
+  inputs: { acts: '(…, d_sae), >= 0', threshold: '()' },
+  outputs: { latents: '(…, d_sae)' },
+  config: {},
+  outputShapes: ({ inputs }) => ({ latents: inputs.acts.shape }),
+  reference: gateReference,
+  laws: [
+    agreesWithReference(thresholdCalls, gateReference, () => ({})),
+    law(
+      'an act equal to the threshold is dropped',
+      only(
+        sizes
+          .chain(({ lead, d_sae }) => actsOf([...lead, d_sae]))
+          .chain((acts) =>
+            fc
+              .constantFrom(...acts.data)
+              .map((act) => ({ config: {}, inputs: { acts, threshold: scalar(act) } })),
+          ),
+      ),
+      async ({ call }, { run }) => {
+        const { latents } = await run(call);
+        const { acts, threshold } = call.inputs;
+        const at = acts.data.findIndex(
+          (act, i) => act === threshold.data[0] && latents.data[i] !== 0,
+        );
+        return at < 0
+          ? null
+          : `latents${place(at, acts.shape)} kept ${acts.data[at]}, equal to the threshold`;
+      },
+    ),
+    law(
+      'a higher threshold keeps a subset',
+      thresholdCalls.chain((call) =>
+        fc.integer({ min: 1, max: 8 }).map((more) => ({ call, more })),
+      ),
+      async ({ call, more }, { run }) => {
+        const low = (await run(call)).latents;
+        const threshold = scalar(call.inputs.threshold.data[0] + more / 2);
+        const high = (await run({ ...call, inputs: { ...call.inputs, threshold } })).latents;
+        const at = high.data.findIndex((latent, i) => latent !== 0 && low.data[i] !== latent);
+        return at < 0
+          ? null
+          : `latents${place(at, high.shape)} is kept only by the higher threshold`;
+      },
+    ),
+    law(
+      'a threshold between the K-th and the next act selects what BatchTopK selects',
+      only(
+        tieFreeCalls.map((call): Call => {
+          const sorted = call.inputs.acts.data.toSorted().reverse();
+          const K = countOf(call);
+          // Half-way between neighbours, below the smallest when all are kept, the largest when none is.
+          const cut = K === 0 ? sorted[0] : K < sorted.length ? (sorted[K - 1] + sorted[K]) / 2 : 0;
+          return {
+            config: call.config,
+            inputs: { acts: call.inputs.acts, threshold: scalar(cut) },
+          };
+        }),
+      ),
+      async ({ call }, { run }) => {
+        const expected = batchReference({
+          config: call.config,
+          inputs: { acts: call.inputs.acts },
+        });
+        return compareTensors(await run(call), expected, {});
+      },
+    ),
+    neverHidesNonFinite(withNonFinite(thresholdCalls, ['acts'])),
+  ],
+};

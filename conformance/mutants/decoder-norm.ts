@@ -1,0 +1,163 @@
+/**
+ * Wrong projections and normalisations of decoder rows.
+ * @module
+ */
+import { normaliseRows, projectGradient } from '../../reference/decoder-norm.ts';
+import { dot, map, matrix, norm, row, transpose, type Matrix } from '../../reference/matrix.ts';
+import { fromMatrix, numberOf, toMatrix } from '../tensors.ts';
+import type { Mutant } from './mutant.ts';
+
+/** Gradient, W_dec and epsilon → gradient. */
+function projecting(
+  project: (gradient: Matrix, W_dec: Matrix, epsilon: number) => Matrix,
+): Mutant['run'] {
+  return (call) => {
+    const { gradient, W_dec } = call.inputs;
+    const out = project(toMatrix(gradient), toMatrix(W_dec), numberOf(call, 'epsilon'));
+    return { gradient: fromMatrix(out) };
+  };
+}
+
+/** Each row of g less `share` of the row of W_dec, the share from both rows. */
+function lessRows(
+  share: (g: Float64Array, w: Float64Array) => number,
+  g: Matrix,
+  W_dec: Matrix,
+): Matrix {
+  const shares = Float64Array.from({ length: g.rows }, (_, j) => share(row(g, j), row(W_dec, j)));
+  return map(g, (value, i) => value - shares[Math.floor(i / g.cols)] * W_dec.data[i]);
+}
+
+/** W_dec and epsilon → W_dec. */
+function normalising(normalise: (W_dec: Matrix, epsilon: number) => Matrix): Mutant['run'] {
+  return (call) => ({
+    W_dec: fromMatrix(normalise(toMatrix(call.inputs.W_dec), numberOf(call, 'epsilon'))),
+  });
+}
+
+/** Each row divided by what `length` makes of it. */
+function dividing(length: (w: Float64Array, epsilon: number) => number): Mutant['run'] {
+  return normalising((W_dec, epsilon) => {
+    const lengths = Float64Array.from({ length: W_dec.rows }, (_, j) =>
+      length(row(W_dec, j), epsilon),
+    );
+    return map(W_dec, (w, i) => w / lengths[Math.floor(i / W_dec.cols)]);
+  });
+}
+
+/** The matrix as one row, so that all of it shares one norm. */
+const flattened = (a: Matrix): Matrix => matrix(1, a.data.length, a.data);
+const like = (a: Matrix, { data }: Matrix): Matrix => matrix(a.rows, a.cols, data);
+
+export const mutants: readonly Mutant[] = [
+  {
+    operator: 'project-gradient',
+    name: 'columns instead of rows',
+    imitates:
+      'dictionary_learning 5383603 and e2e_sae issue 28: the decoder norm along the wrong axis',
+    run: projecting((g, W_dec, epsilon) =>
+      transpose(projectGradient(transpose(g), transpose(W_dec), epsilon)),
+    ),
+  },
+  {
+    operator: 'project-gradient',
+    name: 'no epsilon',
+    imitates:
+      'bartbussmann/matryoshka_sae: a zero row becomes NaN, and nothing of the parallel part stays',
+    run: projecting((g, W_dec) => projectGradient(g, W_dec, 0)),
+  },
+  {
+    operator: 'project-gradient',
+    name: 'no epsilon, zero rows skipped',
+    imitates: 'an exact projection, where the published one leaves 2e-6 of the parallel part',
+    run: projecting((g, W_dec) =>
+      lessRows((gradient, w) => dot(gradient, w) / (dot(w, w) || Infinity), g, W_dec),
+    ),
+  },
+  {
+    operator: 'project-gradient',
+    name: 'rows of W_dec taken as they are, not at unit norm',
+    imitates: 'a projection written for unit rows and given free ones',
+    run: projecting((g, W_dec) => lessRows(dot, g, W_dec)),
+  },
+  {
+    operator: 'project-gradient',
+    name: 'epsilon squared with the norm: divided by ‖w‖² + epsilon',
+    imitates: 'epsilon moved from the norm to its square',
+    run: projecting((g, W_dec, epsilon) =>
+      lessRows((gradient, w) => dot(gradient, w) / (dot(w, w) + epsilon), g, W_dec),
+    ),
+  },
+  {
+    operator: 'project-gradient',
+    name: 'the parallel part added',
+    imitates: 'a sign lost between the product and the difference',
+    run: projecting((g, W_dec, epsilon) => {
+      const kept = projectGradient(g, W_dec, epsilon);
+      return map(g, (value, i) => 2 * value - kept.data[i]);
+    }),
+  },
+  {
+    operator: 'project-gradient',
+    name: 'one product for the whole matrix',
+    imitates: 'a reduction without its axis, as torch.sum without dim',
+    run: projecting((g, W_dec, epsilon) =>
+      like(g, projectGradient(flattened(g), flattened(W_dec), epsilon)),
+    ),
+  },
+  {
+    operator: 'project-gradient',
+    name: 'gradient left as it is',
+    imitates: 'SAELens: no projection',
+    run: projecting((g) => g),
+  },
+  {
+    operator: 'normalise-rows',
+    name: 'columns instead of rows',
+    imitates:
+      'dictionary_learning 5383603 and e2e_sae issue 28: the decoder norm along the wrong axis',
+    run: normalising((W_dec, epsilon) => transpose(normaliseRows(transpose(W_dec), epsilon))),
+  },
+  {
+    operator: 'normalise-rows',
+    name: 'no epsilon',
+    imitates: 'bartbussmann/matryoshka_sae; SAELens pull 590: a zero decoder row becomes NaN',
+    run: dividing(norm),
+  },
+  {
+    operator: 'normalise-rows',
+    name: 'epsilon inside the root',
+    imitates: 'a root kept from 0 instead of a norm kept from 0',
+    run: dividing((w, epsilon) => Math.sqrt(dot(w, w) + epsilon)),
+  },
+  {
+    operator: 'normalise-rows',
+    name: 'the larger of norm and epsilon',
+    imitates: 'torch.nn.functional.normalize, and the clamp SAELens exports with',
+    run: dividing((w, epsilon) => Math.max(norm(w), epsilon)),
+  },
+  {
+    operator: 'normalise-rows',
+    name: 'only rows longer than 1 rescaled',
+    imitates: 'a norm constraint taken for unit norm',
+    run: dividing((w, epsilon) => Math.max(1, norm(w) + epsilon)),
+  },
+  {
+    operator: 'normalise-rows',
+    name: 'squared norm, its root forgotten',
+    imitates: 'a sum of squares taken for a norm',
+    run: dividing((w, epsilon) => dot(w, w) + epsilon),
+  },
+  {
+    operator: 'normalise-rows',
+    name: 'one norm for the whole matrix',
+    imitates: 'torch.norm without dim',
+    run: normalising((W_dec, epsilon) => like(W_dec, normaliseRows(flattened(W_dec), epsilon))),
+  },
+  {
+    operator: 'normalise-rows',
+    name: 'rows of norm 0.1',
+    imitates: "SAELens's decoder_init_norm, applied in every step",
+    run: normalising((W_dec, epsilon) => map(normaliseRows(W_dec, epsilon), (w) => 0.1 * w)),
+  },
+];

@@ -1,0 +1,94 @@
+/**
+ * Wrong training steps: the right operators in another trainer's order or with another trainer's constants.
+ * @module
+ */
+import { dictionaryLearning, type Dialect } from '../../reference/dialects.ts';
+import { stepTensors } from '../kernels/train-step.ts';
+import { scalar } from '../tensors.ts';
+import type { Mutant } from './mutant.ts';
+
+const dl = dictionaryLearning;
+
+/** The reference's step with some decisions changed. */
+function stepping(name: string, imitates: string, change: Partial<Dialect>): Mutant {
+  return {
+    operator: 'train-step',
+    name,
+    imitates,
+    run: (call) => stepTensors(call, { ...dl, ...change }),
+  };
+}
+
+export const mutants: readonly Mutant[] = [
+  stepping(
+    'projection after clipping',
+    'bartbussmann/matryoshka_sae: make_decoder_weights_and_grad_unit_norm after clip_grad_norm_',
+    { decoderNorm: { ...dl.decoderNorm, project: 'after-clip' } },
+  ),
+  stepping(
+    'rows rescaled before the update',
+    'bartbussmann/matryoshka_sae: rows are unit before the step and not after it',
+    { decoderNorm: { ...dl.decoderNorm, normalise: 'before-update' } },
+  ),
+  stepping('decoder norm left free', 'SAELens: no projection, no rescaling in training', {
+    decoderNorm: { ...dl.decoderNorm, project: 'never', normalise: 'never' },
+  }),
+  stepping('dead latents from the counts before this step', 'SAELens: the mask lags one step', {
+    deadLatents: { ...dl.deadLatents, mask: 'previous-steps' },
+  }),
+  stepping('steps counted instead of tokens', 'SAELens and bartbussmann/matryoshka_sae', {
+    deadLatents: { ...dl.deadLatents, unit: 'steps' },
+  }),
+  stepping('auxk residual not detached', 'bartbussmann/matryoshka_sae; BatchTopK issue 4', {
+    auxk: { ...dl.auxk, residual: 'attached' },
+  }),
+  stepping('auxk of pre-activations', 'SAELens: negative values are chosen and contribute', {
+    auxk: { ...dl.auxk, values: 'pre-activations' },
+  }),
+  stepping('clipping at 1e5', 'bartbussmann/matryoshka_sae: max_grad_norm 100000', {
+    clip: { maxNorm: 1e5 },
+  }),
+  stepping('beta2 0.99', 'bartbussmann/matryoshka_sae and the BatchTopK code', {
+    adam: { ...dl.adam, beta2: 0.99 },
+  }),
+  stepping('warm-up that starts above 0', 'SAELens: (t + 1) / w', {
+    learningRate: { ...dl.learningRate, warmup: 't-plus-one-over-w' },
+  }),
+  stepping('b_dec starts at zero', 'SAELens and bartbussmann/matryoshka_sae', {
+    initialise: { ...dl.initialise, b_dec: 'zero' },
+  }),
+  stepping('levels summed, not averaged', 'SAELens and the listing of the paper', {
+    loss: { ...dl.loss, overLevels: 'sum' },
+  }),
+  {
+    operator: 'train-step',
+    name: 'alpha multiplied in twice',
+    imitates: 'dictionary_learning pull 34',
+    run: (call) => {
+      const { auxk_alpha: alpha } = call.config as { auxk_alpha: number };
+      const outputs = stepTensors({ ...call, config: { ...call.config, auxk_alpha: alpha ** 2 } });
+      return outputs;
+    },
+  },
+  {
+    operator: 'train-step',
+    name: 'the threshold one step early',
+    imitates: 'step >= threshold_start_step for step > threshold_start_step',
+    run: (call) => {
+      const { threshold_start_step: start } = call.config as { threshold_start_step: number };
+      return stepTensors({ ...call, config: { ...call.config, threshold_start_step: start - 1 } });
+    },
+  },
+  {
+    operator: 'train-step',
+    name: 'auxk reported and never back-propagated',
+    imitates: 'crosscode pull 3',
+    run: (call) => {
+      const honest = stepTensors(call);
+      const silent = stepTensors({ ...call, config: { ...call.config, auxk_alpha: 0 } });
+      const { auxk_alpha: alpha } = call.config as { auxk_alpha: number };
+      const total = silent.reconstruction_loss.data[0] + alpha * silent.auxk_loss.data[0];
+      return { ...silent, auxk_gradient: honest.auxk_gradient, loss: scalar(total) };
+    },
+  },
+];

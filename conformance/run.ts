@@ -1,0 +1,136 @@
+/**
+ * Laws against kernels → outcomes. The only engine: the command, the tests and the mutants all come through here.
+ * @module
+ */
+import fc from 'fast-check';
+import {
+  Violation,
+  type Call,
+  type Kernels,
+  type KernelSpec,
+  type Law,
+  type Subject,
+  type Tensors,
+} from './kernel.ts';
+
+export type Outcome = 'pass' | 'fail' | 'skip' | 'unexpectedPass' | 'crashed';
+
+/** One law on one kernel. */
+export interface LawResult {
+  readonly kernel: string;
+  readonly law: string;
+  readonly outcome: Outcome;
+  /** Generated cases that were run; shrinking is not counted. */
+  readonly cases: number;
+  readonly seconds: number;
+  readonly failure?: Failure;
+}
+
+export interface Failure {
+  readonly message: string;
+  /** The smallest failing call. */
+  readonly call: Call;
+  readonly seed: number;
+  readonly path: string;
+  readonly shrinks: number;
+}
+
+export interface RunOptions {
+  /** Cases per law. */
+  readonly runs: number;
+  readonly seed: number;
+  /** Replays one case of one law: the path a failure printed. */
+  readonly path?: string;
+}
+
+/** Runs one law. A kernel without the operator is skipped. */
+export async function runLaw(
+  spec: KernelSpec,
+  law: Law,
+  kernels: Kernels,
+  options: RunOptions,
+): Promise<LawResult> {
+  const started = performance.now();
+  const result = (outcome: Outcome, cases: number, failure?: Failure): LawResult => ({
+    kernel: spec.name,
+    law: law.name,
+    outcome,
+    cases,
+    seconds: (performance.now() - started) / 1000,
+    ...(failure && { failure }),
+  });
+  if (kernels.operators[spec.name] === undefined) return result('skip', 0);
+
+  const details = await fc.check(law.property(subject(spec, kernels)), {
+    numRuns: options.runs,
+    seed: options.seed,
+    ...(options.path !== undefined && { path: options.path }),
+  });
+  if (!details.failed) return result('pass', details.numRuns);
+  const error = details.errorInstance;
+  return result(error instanceof Violation ? 'fail' : 'crashed', details.numRuns, {
+    message: error instanceof Error ? error.message : String(error),
+    call: error instanceof Violation ? error.call : details.counterexample![0].call,
+    seed: details.seed,
+    path: details.counterexamplePath ?? '',
+    shrinks: details.numShrinks,
+  });
+}
+
+/** Runs all laws of the given specs, in order. */
+export async function runLaws(
+  specs: readonly KernelSpec[],
+  kernels: Kernels,
+  options: RunOptions,
+  onResult: (result: LawResult) => void = () => {},
+): Promise<LawResult[]> {
+  const results: LawResult[] = [];
+  for (const spec of specs) {
+    for (const law of spec.laws) {
+      const result = await runLaw(spec, law, kernels, options);
+      onResult(result);
+      results.push(result);
+    }
+  }
+  return results;
+}
+
+export type Counts = Record<Outcome, number>;
+
+export function countOutcomes(results: readonly LawResult[]): Counts {
+  const counts: Counts = { pass: 0, fail: 0, skip: 0, unexpectedPass: 0, crashed: 0 };
+  for (const { outcome } of results) counts[outcome]++;
+  return counts;
+}
+
+/** The operator as laws see it: names and shapes of its outputs are checked before any value is. */
+function subject(spec: KernelSpec, kernels: Kernels): Subject {
+  const operator = kernels.operators[spec.name];
+  return {
+    profile: kernels.profile,
+    run: async (call) => {
+      const outputs = await operator(call);
+      requireOutputs(spec, call, outputs);
+      return outputs;
+    },
+  };
+}
+
+function requireOutputs(spec: KernelSpec, call: Call, outputs: Tensors): void {
+  const expected = spec.outputShapes(call);
+  for (const [name, shape] of Object.entries(expected)) {
+    const got = outputs[name];
+    const names = Object.keys(outputs).join(', ') || 'nothing';
+    const wrong =
+      got === undefined
+        ? `returned ${names}, expected a tensor ${name}`
+        : got.shape.join() !== shape.join() || got.data.length !== product(shape)
+          ? `${name} has shape [${got.shape.join(', ')}], expected [${shape.join(', ')}]`
+          : null;
+    if (wrong !== null) throw new Violation('outputs', wrong, call);
+  }
+}
+
+function product(shape: readonly number[]): number {
+  return shape.reduce((total, length) => total * length, 1);
+}

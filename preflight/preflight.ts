@@ -1,0 +1,128 @@
+/**
+ * The main job: is this machine, with this backend, ready for a full-scale run? Diagnosis, conformance of the backend's
+ * kernels, the tree experiment, and a short training run on real activations, each with a verdict of its own.
+ * @module
+ */
+import { certificate, type Certificate } from '../conformance/certificate.ts';
+import { defaultRuns } from '../conformance/command.ts';
+import { specs } from '../conformance/kernels/all.ts';
+import { runLaws, type LawResult } from '../conformance/run.ts';
+import type { BackendName } from '../gpu/backend.ts';
+import { diagnose, type Diagnosis } from '../gpu/doctor.ts';
+import { portKernels } from '../gpu/kernels.ts';
+import { version } from '../reference/version.ts';
+import { treeSettings } from '../synthetic/experiments/tree-settings.ts';
+import { runTree, type TreeProgress, type TreeResults } from '../synthetic/experiments/tree.ts';
+import { runSample, type SampleProgress, type SampleResults } from '../training/sample-run.ts';
+import { judgeConformance, judgeDoctor, judgeSample, judgeTree, type Check } from './verdict.ts';
+
+/** What a run found, as plain JSON. */
+export interface PreflightRecord {
+  readonly version: string;
+  readonly seed: number;
+  /** ISO 8601. */
+  readonly started: string;
+  readonly seconds: number;
+  /** GO if every check is. */
+  readonly verdict: 'GO' | 'NO-GO';
+  readonly checks: readonly Check[];
+  readonly doctor: Diagnosis;
+  readonly conformance: Certificate;
+  readonly tree: TreeResults;
+  readonly sample: SampleResults;
+}
+
+export interface PreflightOptions {
+  readonly backend: BackendName | 'auto';
+  readonly seed: number;
+  /** Training seeds of the tree experiment. */
+  readonly seeds: number;
+  readonly threads?: number;
+  readonly signal: AbortSignal;
+  readonly on: PreflightListener;
+}
+
+/** Told of everything as it happens. */
+export interface PreflightListener {
+  readonly stage: (name: string) => void;
+  readonly backend: (line: string) => void;
+  /** `laws` is how many there are in all. */
+  readonly law: (result: LawResult, laws: number) => void;
+  readonly tree: (progress: TreeProgress, steps: number) => void;
+  readonly sample: (progress: SampleProgress) => void;
+  readonly check: (check: Check) => void;
+}
+
+/**
+ * @throws What opening the backend throws; the signal's reason if aborted.
+ */
+export async function runPreflight(options: PreflightOptions): Promise<PreflightRecord> {
+  const { on, seed, signal } = options;
+  const started = new Date();
+  const checks: Check[] = [];
+  const stage = async <T>(
+    name: string,
+    run: () => Promise<T>,
+    judge: (result: T) => Pick<Check, 'verdict' | 'reason'>,
+  ): Promise<T> => {
+    signal.throwIfAborted();
+    on.stage(name);
+    const from = performance.now();
+    const result = await run();
+    const check = { name, ...judge(result), seconds: (performance.now() - from) / 1000 };
+    checks.push(check);
+    on.check(check);
+    return result;
+  };
+
+  const doctor = await stage('doctor', diagnose, (diagnosis) =>
+    judgeDoctor(diagnosis, options.backend),
+  );
+  const conformance = await stage('conformance', () => certifyBackend(options), judgeConformance);
+  const tree = await stage(
+    'absorption',
+    () => {
+      const settings = treeSettings({ seeds: options.seeds, seed });
+      return runTree(settings, {
+        signal,
+        ...(options.threads !== undefined && { threads: options.threads }),
+        onProgress: (progress) => on.tree(progress, settings.steps),
+      });
+    },
+    judgeTree,
+  );
+  const sample = await stage(
+    'training',
+    () => runSample({ backend: options.backend, seed, signal, onProgress: on.sample }),
+    judgeSample,
+  );
+  return {
+    version,
+    seed,
+    started: started.toISOString(),
+    seconds: (Date.now() - started.getTime()) / 1000,
+    verdict: checks.every(({ verdict }) => verdict === 'GO') ? 'GO' : 'NO-GO',
+    checks,
+    doctor,
+    conformance,
+    tree,
+    sample,
+  };
+}
+
+async function certifyBackend({
+  backend,
+  seed,
+  signal,
+  on,
+}: PreflightOptions): Promise<Certificate> {
+  const { kernels, device, notes } = await portKernels(backend);
+  on.backend(`${kernels.name}: ${device}`);
+  for (const note of notes) on.backend(note);
+  const laws = specs.reduce((sum, spec) => sum + spec.laws.length, 0);
+  const results = await runLaws(specs, kernels, { runs: defaultRuns, seed }, (result) => {
+    on.law(result, laws);
+    signal.throwIfAborted();
+  });
+  return certificate(results, kernels, device, { seed, runs: defaultRuns });
+}

@@ -1,0 +1,149 @@
+import { describe, expect, test } from 'vitest';
+import { auxk, auxkCount } from '../../reference/auxk.ts';
+import { dictionaryLearning, type Dialect } from '../../reference/dialects.ts';
+import { fromRows, matrix } from '../../reference/matrix.ts';
+
+const dialectWith = (choices: Partial<Dialect['auxk']>): Dialect => ({
+  ...dictionaryLearning,
+  auxk: { ...dictionaryLearning.auxk, ...choices },
+});
+const plain = dialectWith({ normaliser: 'none' });
+
+const residual = fromRows([
+  [2, 0],
+  [0, 2],
+]);
+const W_dec = fromRows([
+  [1, 0],
+  [0, 1],
+  [1, 1],
+]);
+const acts = fromRows([
+  [1, 3, 2],
+  [4, 0, 1],
+]);
+const dead = Uint8Array.of(1, 0, 1);
+
+describe('the number of dead latents used', () => {
+  test('is floor(d_in / 2), or the number of dead latents if that is less', () => {
+    expect(auxkCount(Uint8Array.of(1, 1, 1, 0), 5, dictionaryLearning)).toBe(2);
+    expect(auxkCount(Uint8Array.of(1, 1, 1, 0), 6, dictionaryLearning)).toBe(3);
+    expect(auxkCount(Uint8Array.of(1, 0, 0, 0), 6, dictionaryLearning)).toBe(1);
+    expect(auxkCount(new Uint8Array(4), 6, dictionaryLearning)).toBe(0);
+    expect(auxkCount(Uint8Array.of(1, 1, 1), 1, dictionaryLearning)).toBe(0);
+  });
+
+  test('may be a number of the dialect', () => {
+    expect(auxkCount(Uint8Array.of(1, 1, 1), 100, dialectWith({ k: 2 }))).toBe(2);
+    expect(auxkCount(Uint8Array.of(1, 0, 0), 100, dialectWith({ k: 512 }))).toBe(1);
+  });
+});
+
+describe('the auxiliary loss', () => {
+  test('fits the largest dead acts of each row to the residual', () => {
+    const result = auxk(residual, acts, W_dec, dead, 0.5, plain);
+    // One of two dead latents a row: latent 2 (act 2 > 1), then latent 0 (act 4 > 1).
+    expect([...result.chosen]).toEqual([0, 0, 1, 1, 0, 0]);
+    expect([...result.latents.data]).toEqual([0, 0, 2, 4, 0, 0]);
+    // ê - e = [2, 2] - [2, 0] and [4, 0] - [0, 2].
+    expect(result.loss).toBe((4 + 20) / 2);
+    // 2 alpha / rows of that.
+    expect([...result.gradient.data]).toEqual([0, 1, 2, -1]);
+  });
+
+  test('is divided by the variance of the residual about its batch mean', () => {
+    const result = auxk(residual, acts, W_dec, dead, 0.5, dictionaryLearning);
+    // Mean [1, 1], each row √2 away: variance 2.
+    expect(result.loss).toBe(6);
+    expect([...result.gradient.data]).toEqual([0, 0.5, 1, -0.5]);
+  });
+
+  test('follows the other decisions of a dialect', () => {
+    const loss = (choices: Partial<Dialect['auxk']>): number =>
+      auxk(residual, acts, W_dec, dead, 1, dialectWith({ normaliser: 'none', ...choices })).loss;
+    expect(loss({ overDimensions: 'mean' })).toBe(6);
+    expect(loss({ scale: 'dead-fraction' })).toBe(12); // 2 dead of floor(2 / 2) = 1: capped at 1
+    // Both dead latents: ê = [3, 2] and [5, 1].
+    expect(loss({ k: 2 })).toBe((1 + 4 + 25 + 1) / 2);
+  });
+
+  test('scales by the share of dead latents below floor(d_in / 2)', () => {
+    const wide = matrix(
+      2,
+      8,
+      Float64Array.from({ length: 16 }, (_, i) => i % 3),
+    );
+    const decoder = matrix(3, 8);
+    const of = (scale: 'none' | 'dead-fraction'): number =>
+      auxk(wide, acts, decoder, dead, 1, dialectWith({ normaliser: 'none', scale })).loss;
+    expect(of('dead-fraction')).toBe(of('none') / 2);
+  });
+
+  test('ranks zeros among acts, and negative values among pre-activations', () => {
+    const one = Uint8Array.of(0, 1, 0);
+    const values = fromRows([
+      [1, -3, 2],
+      [4, 0, 1],
+    ]);
+    const result = auxk(
+      residual,
+      values,
+      W_dec,
+      one,
+      1,
+      dialectWith({ normaliser: 'none', values: 'pre-activations' }),
+    );
+    expect([...result.chosen]).toEqual([0, 1, 0, 0, 1, 0]);
+    expect([...result.latents.data]).toEqual([0, -3, 0, 0, 0, 0]);
+  });
+
+  test('takes the lower latent of equal acts', () => {
+    const equal = fromRows([
+      [1, 1, 1],
+      [0, 0, 0],
+    ]);
+    const { chosen } = auxk(residual, equal, W_dec, Uint8Array.of(0, 1, 1), 1, plain);
+    expect([...chosen]).toEqual([0, 1, 0, 0, 1, 0]);
+  });
+
+  test('is exactly 0 without dead latents, also where the residual has no variance', () => {
+    const result = auxk(
+      matrix(1, 2),
+      matrix(1, 3),
+      W_dec,
+      new Uint8Array(3),
+      1,
+      dictionaryLearning,
+    );
+    expect(result).toEqual({
+      loss: 0,
+      chosen: new Uint8Array(3),
+      latents: matrix(1, 3),
+      gradient: matrix(1, 2),
+    });
+  });
+
+  test('with d_in = 1 uses no latent, and still counts the residual', () => {
+    const thin = fromRows([[1], [-1]]);
+    const result = auxk(thin, acts, matrix(3, 1), dead, 1, dictionaryLearning);
+    expect([...result.chosen]).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(result.loss).toBe(1);
+  });
+
+  test('refuses a single row, and equal rows, if it is normalised', () => {
+    for (const equal of [
+      fromRows([[1, 2]]),
+      fromRows([
+        [1, 2],
+        [1, 2],
+      ]),
+    ]) {
+      const run = (dialect: Dialect) => () =>
+        auxk(equal, matrix(equal.rows, 3), W_dec, dead, 1, dialect);
+      expect(run(dictionaryLearning)).toThrow(
+        `auxk: the residual has no variance over the batch's ${equal.rows} row(s)`,
+      );
+      expect(run(plain)).not.toThrow();
+    }
+  });
+});

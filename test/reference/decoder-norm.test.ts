@@ -1,0 +1,58 @@
+import { describe, expect, test } from 'vitest';
+import { normaliseRows, projectGradient } from '../../reference/decoder-norm.ts';
+import { dot, fromRows, norm, row } from '../../reference/matrix.ts';
+
+const W_dec = fromRows([
+  [3, 4],
+  [0, 0],
+  [0, -2],
+]);
+
+describe('rows of W_dec', () => {
+  test('are divided by their norm plus epsilon', () => {
+    expect([...normaliseRows(W_dec, 0.5).data]).toEqual([3 / 5.5, 4 / 5.5, 0, 0, 0, -0.8]);
+  });
+
+  test('have norm 1 within epsilon, and a zero row stays zero', () => {
+    const unit = normaliseRows(W_dec, 2 ** -23);
+    expect(1 - norm(row(unit, 0))).toBeCloseTo(2 ** -23 / 5, 12);
+    expect([...row(unit, 1)]).toEqual([0, 0]);
+  });
+
+  test('without epsilon a zero row is NaN', () => {
+    expect([...row(normaliseRows(W_dec, 0), 1)]).toEqual([NaN, NaN]);
+  });
+});
+
+describe('a gradient', () => {
+  const gradient = fromRows([
+    [5, 10],
+    [7, -7],
+    [1, 1],
+  ]);
+
+  test('loses its part along each row', () => {
+    // Along [0.6, 0.8]: 11, so [5, 10] - [6.6, 8.8].
+    const [x, y] = projectGradient(gradient, W_dec, 0).data;
+    expect(x).toBeCloseTo(-1.6, 12);
+    expect(y).toBeCloseTo(1.2, 12);
+  });
+
+  test('keeps 1 - (n / (n + epsilon))² of the parallel part', () => {
+    const kept = projectGradient(gradient, W_dec, 1);
+    const share = 1 - (5 / 6) ** 2;
+    expect(dot(row(kept, 0), row(W_dec, 0))).toBeCloseTo(share * (5 * 3 + 10 * 4), 12);
+    // About 2e-6 with the published epsilon and a unit row.
+    const [left] = projectGradient(fromRows([[1]]), fromRows([[1]]), 1e-6).data;
+    expect(left).toBeCloseTo(2e-6, 11);
+  });
+
+  test('orthogonal to its row, or on a zero row, is left as it is', () => {
+    const along = fromRows([
+      [-8, 6],
+      [7, -7],
+      [3, 0],
+    ]);
+    expect(projectGradient(along, W_dec, 1e-6).data).toEqual(along.data);
+  });
+});

@@ -1,0 +1,89 @@
+import { describe, expect, test } from 'vitest';
+import { fromRows, matrix } from '../../../reference/matrix.ts';
+import { classification, coincidences } from '../../../synthetic/metrics/classification.ts';
+import { matchLatents } from '../../../synthetic/metrics/mcc.ts';
+
+const features = fromRows([
+  [1, 0, 0],
+  [1, 1, 0],
+  [0, 1, 0],
+  [0, 0, 0],
+]);
+
+describe('classification', () => {
+  test('scores each latent on its closest feature; dead latents count as 0', () => {
+    const latents = fromRows([
+      [1, 0, 0],
+      [1, 0, 0],
+      [0, 5, 0],
+      [1, 0, 0],
+    ]);
+    const cosine = fromRows([
+      [1, 0, 0],
+      [0.1, -0.9, 0],
+      [0, 0, 1],
+    ]);
+    const result = classification(latents, features, cosine, matchLatents(cosine));
+    // Latent 0: TP 2, FP 1, FN 0. Latent 1: TP 1, FP 0, FN 1. Latent 2: dead.
+    expect(result.precision).toBeCloseTo((2 / 3 + 1 + 0) / 3, 14);
+    expect(result.recall).toBeCloseTo((1 + 0.5 + 0) / 3, 14);
+    expect(result.f1).toBeCloseTo((4 / 5 + 2 / 3 + 0) / 3, 14);
+    expect(result.accuracy).toBeCloseTo((3 / 4 + 3 / 4 + 1) / 3, 14);
+    expect(result.matchedF1).toBeCloseTo((4 / 5 + 2 / 3) / 3, 14);
+    expect(result.silentFeatures).toBe(1);
+    expect(result.featureF1).toBeCloseTo((4 / 5 + 2 / 3) / 2, 14);
+    expect(result.nearTies).toBe(0);
+  });
+
+  test('equal cosines go to the lower feature and are counted, while the matching may differ', () => {
+    const latents = fromRows([
+      [1, 0],
+      [0, 1],
+      [0, 1],
+      [0, 0],
+    ]);
+    // Latent 1 lies between both features, as an absorbing child does; latent 0 is the parent.
+    const cosine = fromRows([
+      [1, 0, 0],
+      [0.7, 0.7, 0],
+    ]);
+    const result = classification(latents, features, cosine, matchLatents(cosine));
+    expect(result.nearTies).toBe(1);
+    expect(result.f1).toBeCloseTo((2 / 3 + 1 / 2) / 2, 14); // latent 1 judged on feature 0
+    expect(result.matchedF1).toBeCloseTo((2 / 3 + 1) / 2, 14); // and matched with feature 1
+  });
+
+  test('a pointed-at feature that never fires gives F1 0', () => {
+    const cosine = fromRows([[0, 0, 1]]);
+    const result = classification(
+      fromRows([[1], [0], [0], [0]]),
+      features,
+      cosine,
+      matchLatents(cosine),
+    );
+    expect([result.precision, result.recall, result.f1]).toEqual([0, 0, 0]);
+  });
+
+  test('has no value without samples or without latents', () => {
+    const cosine = fromRows([[1, 0, 0]]);
+    const noSamples = classification(matrix(0, 1), matrix(0, 3), cosine, matchLatents(cosine));
+    const noLatents = classification(
+      matrix(4, 0),
+      features,
+      matrix(0, 3),
+      matchLatents(matrix(0, 3)),
+    );
+    for (const result of [noSamples, noLatents]) {
+      for (const name of ['precision', 'recall', 'f1', 'accuracy', 'matchedF1'] as const) {
+        expect(result[name]).toBeNull();
+      }
+    }
+    expect(noSamples.featureF1).toBeNull();
+    expect(noSamples.silentFeatures).toBe(3);
+    expect(noLatents.featureF1).toBe(0);
+  });
+
+  test('refuses as many latents as features that differ in samples', () => {
+    expect(() => coincidences(matrix(3, 1), features)).toThrow('got 4 and 3');
+  });
+});

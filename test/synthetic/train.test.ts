@@ -1,0 +1,139 @@
+import { describe, expect, test } from 'vitest';
+import { dictionaryLearning } from '../../reference/dialects.ts';
+import { map, norm, row, transpose } from '../../reference/matrix.ts';
+import { trainConfig } from '../../reference/train-config.ts';
+import { initialState, type TrainState } from '../../reference/train-step.ts';
+import { createSampler, createWorld } from '../../synthetic/activations.ts';
+import { nabeshimaTree } from '../../synthetic/feature-tree.ts';
+import { createRng } from '../../synthetic/rng.ts';
+import {
+  CURVE_INTERVALS,
+  evaluateTrained,
+  trainOnWorld,
+  wholeBatches,
+  type TrainingRun,
+} from '../../synthetic/train.ts';
+
+const world = createWorld(nabeshimaTree, 1);
+
+function run(options: Partial<Parameters<typeof trainConfig>[0]> = {}, seed = 2): TrainingRun {
+  const config = trainConfig({
+    d_in: 20,
+    d_sae: 20,
+    k: 1.12,
+    steps: 40,
+    learningRate: 1e-2,
+    warmupSteps: 5,
+    thresholdStartStep: 10,
+    ...options,
+  });
+  return { config, world, seed, batch: 64, curveSamples: 120 };
+}
+
+describe('trainOnWorld', () => {
+  test('repeats bit for bit for the same seed and world, and not for another seed', () => {
+    const [a, b, c] = [run(), run(), run({}, 3)].map((each) => trainOnWorld(each));
+    expect(a).toEqual(b);
+    expect(a.state.params.W_dec.data).not.toEqual(c.state.params.W_dec.data);
+  });
+
+  test('learns: loss falls and MCC rises', () => {
+    const { curve } = trainOnWorld(run({ steps: 150 }));
+    const [first, last] = [curve[1], curve[curve.length - 1]];
+    expect(last.loss ?? NaN).toBeLessThan((first.loss ?? NaN) / 2);
+    expect(last.mcc ?? NaN).toBeGreaterThan((curve[0].mcc ?? NaN) + 0.1);
+  });
+
+  test('records a point before the first step and every 5 %, up to the last step', () => {
+    const seen: number[] = [];
+    const { curve } = trainOnWorld(run(), (step) => seen.push(step));
+    const expected = Array.from({ length: CURVE_INTERVALS }, (_, i) => 2 * (i + 1));
+    expect(seen).toEqual(expected);
+    expect(curve.map(({ step }) => step)).toEqual([0, ...expected]);
+    expect(curve[0].loss).toBeNull();
+    // The threshold is first set in the step after thresholdStartStep = 10, the twelfth.
+    expect(curve.map(({ step, threshold }) => threshold >= 0 === step >= 12)).not.toContain(false);
+  });
+
+  test('with fewer steps than points records every step; an odd number ends on the last', () => {
+    const steps = (total: number): number[] =>
+      trainOnWorld(run({ steps: total, warmupSteps: 0 })).curve.map(({ step }) => step);
+    expect(steps(3)).toEqual([0, 1, 2, 3]);
+    expect(steps(41)).toHaveLength(CURVE_INTERVALS + 1);
+    expect(steps(41).at(-1)).toBe(41);
+  });
+
+  test('is converged if MCC stayed within 0.01 over the last fifth: at rate 0 it does, early in training not', () => {
+    const still = trainOnWorld(run({ learningRate: 0 }));
+    expect(still.mccDrift ?? NaN).toBeLessThan(1e-4);
+    expect(still.converged).toBe(true);
+    const moving = trainOnWorld(run({ steps: 100 }));
+    const last = moving.curve.filter(({ step }) => step >= 80).map(({ mcc }) => mcc ?? NaN);
+    expect(moving.mccDrift).toBe(Math.max(...last) - Math.min(...last));
+    expect(moving.converged).toBe(false);
+  });
+
+  test('refuses a world of another width', () => {
+    expect(() => trainOnWorld(run({ d_in: 10 }))).toThrow("d_in: expected the world's 20, got 10");
+  });
+});
+
+describe('evaluateTrained', () => {
+  // Acts are half the features: latent f reads g_f / |g_f|² less 0.5, and writes 2 g_f.
+  function exactSae(
+    k: number,
+    threshold: number,
+  ): { state: TrainState; config: TrainingRun['config'] } {
+    const { directions } = world;
+    const { config } = run({ k });
+    const readers = map(directions, (g, i) => g / norm(row(directions, Math.floor(i / 20))) ** 2);
+    const state = {
+      ...initialState(config, createRng(0).uniform),
+      threshold,
+      params: {
+        W_enc: transpose(readers),
+        b_enc: new Float64Array(20).fill(-0.5),
+        W_dec: map(directions, (g) => 2 * g),
+        b_dec: new Float64Array(20),
+      },
+    };
+    return { state, config };
+  }
+  const samples = createSampler(world, createRng(9)).next(640);
+  const meanOn = samples.features.data.reduce((sum, v) => sum + v, 0) / 640;
+
+  test('of an exact SAE finds the truth, by batch selection and by threshold alike', () => {
+    const { state, config } = exactSae(5, 0.25);
+    const { evaluation, thresholdL0 } = evaluateTrained(state, samples, {
+      config,
+      world,
+      batch: 64,
+    });
+    expect(evaluation.l0).toBe(meanOn);
+    expect(thresholdL0).toBe(meanOn);
+    expect(evaluation.mcc).toBeCloseTo(1, 12);
+    expect(evaluation.explainedVariance).toBeCloseTo(1, 12);
+    expect(evaluation.absorption).toMatchObject({ full: 0, recall: 1 });
+  });
+
+  test('selects in each batch by itself, K = trunc(k · batch)', () => {
+    const { state, config } = exactSae(0.5, 0.25);
+    const of = (batch: number): number =>
+      evaluateTrained(state, samples, { config, world, batch }).evaluation.l0 * 640;
+    expect(of(64)).toBe(10 * 32);
+    expect(of(3)).toBeLessThan(214 * 1 + 1); // trunc(0.5 · 3) = 1 in each of 213 batches and in the last
+    expect(of(640)).toBe(320);
+  });
+
+  test('counts every positive act while the threshold is not set, and nothing above a high one', () => {
+    const { state, config } = exactSae(5, dictionaryLearning.threshold.start);
+    const options = { config, world, batch: 64 };
+    expect(evaluateTrained(state, samples, options).thresholdL0).toBe(meanOn);
+    expect(evaluateTrained({ ...state, threshold: 0.6 }, samples, options).thresholdL0).toBe(0);
+  });
+});
+
+test('rows are rounded up to whole batches', () => {
+  expect(wholeBatches(20_000, 512)).toBe(20_480);
+  expect(wholeBatches(512, 512)).toBe(512);
+});

@@ -1,0 +1,226 @@
+/**
+ * matryoshka train: an SAE from activations on disk.
+ * @module
+ */
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { backendNames } from '../gpu/backend.ts';
+import type { Evaluations } from './evaluate.ts';
+import { SAE_CONFIG, SAE_WEIGHTS } from './formats/sae.ts';
+import { numberList, oneOf, realNumber, wholeNumber } from './option-values.ts';
+import { createDisplay } from './progress.ts';
+import type { RunSettings } from './run-settings.ts';
+import { train, type Outcome } from './train.ts';
+
+/** Options as commander hands them over. */
+interface Options {
+  readonly activations: readonly string[];
+  readonly heldout?: readonly string[];
+  readonly tensor?: string;
+  readonly out: string;
+  readonly backend: RunSettings['backend'];
+  readonly arch: RunSettings['architecture'];
+  readonly dSae?: number;
+  readonly k: number;
+  readonly prefixes?: readonly number[];
+  readonly fractions?: readonly number[];
+  readonly steps?: number;
+  readonly tokens?: number;
+  readonly batch: number;
+  readonly lr?: number;
+  readonly warmup?: number;
+  readonly decayStart?: number;
+  readonly auxkAlpha?: number;
+  readonly thresholdStart?: number;
+  readonly deadAfter?: number;
+  readonly normalise: boolean;
+  readonly seed: number;
+  readonly checkpointEvery: number;
+  readonly bufferRows?: number;
+  readonly resume?: boolean;
+  readonly json?: true;
+}
+
+const backends = ['auto', ...backendNames, 'reference'] as const;
+const architectures = ['matryoshka', 'batchtopk'] as const;
+
+export function addTrainCommand(program: Command): void {
+  program
+    .command('train')
+    .summary('train an SAE on activations from safetensors shards')
+    .description(
+      'Streams activations from safetensors shards (F16, BF16, F32, F64), trains a Matryoshka or plain BatchTopK SAE as dictionary_learning does, and writes sae.safetensors and cfg.json. A run that was stopped or killed goes on where its last checkpoint is: give the same command again.',
+    )
+    .requiredOption('--activations <file...>', 'shards to train on: a matrix [rows, d_in] in each')
+    .option('--heldout <file...>', 'shards to evaluate on afterwards')
+    .option('--tensor <name>', 'the tensor in them (default: "activations", or the only matrix)')
+    .requiredOption('--out <folder>', 'where the checkpoint and the SAE go')
+    .option('--backend <name>', backends.join(', '), oneOf('--backend', backends), 'auto')
+    .option(
+      '--arch <name>',
+      architectures.join(' or '),
+      oneOf('--arch', architectures),
+      'matryoshka',
+    )
+    .option('--d-sae <n>', 'latents (default: 8 d_in)', wholeNumber('--d-sae', 1))
+    .option('--k <number>', 'latents per row, on average', realNumber('--k', 0, true), 32)
+    .option(
+      '--prefixes <list>',
+      'widths of the nested SAEs; the last is d_sae',
+      numberList('--prefixes'),
+    )
+    .option(
+      '--fractions <list>',
+      'or the groups between them, as fractions of d_sae (default: 1/32,1/16,1/8,1/4,17/32)',
+      numberList('--fractions'),
+    )
+    .option(
+      '--steps <n>',
+      'steps (default: one pass over the activations)',
+      wholeNumber('--steps', 1),
+    )
+    .option('--tokens <n>', 'or rows to train on, repeats counted', wholeNumber('--tokens', 1))
+    .option('--batch <rows>', 'rows per step', wholeNumber('--batch', 2), 2048)
+    .option(
+      '--lr <rate>',
+      'learning rate (default: 2e-4 / sqrt(d_sae / 16384))',
+      realNumber('--lr', 0, true),
+    )
+    .option(
+      '--warmup <steps>',
+      'steps of rising rate (default: a tenth, at most 1000)',
+      wholeNumber('--warmup', 0),
+    )
+    .option(
+      '--decay-start <step>',
+      'from here the rate falls to 0 (default: never)',
+      wholeNumber('--decay-start', 0),
+    )
+    .option(
+      '--auxk-alpha <number>',
+      'weight of the loss that revives dead latents (default: 1/32)',
+      realNumber('--auxk-alpha', 0),
+    )
+    .option(
+      '--dead-after <tokens>',
+      'rows without firing that make a latent dead (default: 10 million)',
+      wholeNumber('--dead-after', 1),
+    )
+    .option(
+      '--threshold-start <step>',
+      'the inference threshold is tracked after it (default: half the steps, at most 1000)',
+      wholeNumber('--threshold-start', 0),
+    )
+    .option(
+      '--no-normalise',
+      'train on activations as they are, not scaled to mean squared length 1',
+    )
+    .option('--seed <n>', 'of the first weights and the order of rows', wholeNumber('--seed', 0), 0)
+    .option(
+      '--checkpoint-every <steps>',
+      'steps between checkpoints',
+      wholeNumber('--checkpoint-every', 1),
+      500,
+    )
+    .option(
+      '--buffer-rows <n>',
+      'rows shuffled together (default: 256 MiB worth)',
+      wholeNumber('--buffer-rows', 1),
+    )
+    .option('--resume', 'demand a checkpoint in --out (default: resume if there is one)')
+    .option('--no-resume', 'start over, replacing a checkpoint in --out')
+    .option('--json', 'print the result as JSON; progress goes to stderr')
+    .addHelpText(
+      'after',
+      `
+Exit status: 0 done, 2 wrong usage, 130 stopped by Ctrl-C and resumable.
+Example: matryoshka train --activations shard-*.safetensors --heldout held.safetensors --out runs/a --d-sae 16384 --tokens 50000000`,
+    )
+    .action(async (options: Options) => {
+      process.exitCode = await run(settingsOf(options), options.json === true);
+    });
+}
+
+function settingsOf(options: Options): RunSettings {
+  const { arch, dSae, batch, lr, warmup, thresholdStart, resume, heldout = [], ...rest } = options;
+  return {
+    ...rest,
+    heldout,
+    architecture: arch,
+    d_sae: dSae,
+    batchRows: batch,
+    learningRate: lr,
+    warmupSteps: warmup,
+    thresholdStartStep: thresholdStart,
+    resume: resume === undefined ? 'auto' : resume ? 'required' : 'never',
+  };
+}
+
+/** @returns the exit status. */
+async function run(settings: RunSettings, json: boolean): Promise<number> {
+  const display = createDisplay(json ? process.stderr : process.stdout);
+  const interruption = interruptible(display.note);
+  let outcome: Outcome;
+  try {
+    outcome = await train(settings, {
+      onNote: display.note,
+      onStep: display.show,
+      signal: interruption.signal,
+    });
+  } finally {
+    display.stop();
+    interruption.end();
+  }
+  const { status, kernel, step, steps, evaluations } = outcome;
+  if (json) {
+    console.log(JSON.stringify({ status, out: settings.out, kernel, step, steps, evaluations }));
+  }
+  if (status === 'interrupted') {
+    display.note(
+      `${pc.yellow('stopped')} after step ${step} of ${steps}; all of it is saved in ${settings.out}: give the same command again to go on`,
+    );
+    return interruption.status();
+  }
+  if (evaluations !== null) for (const line of evaluationLines(evaluations)) display.note(line);
+  display.note(
+    `${pc.green('done')}: ${step} steps; wrote ${join(settings.out, SAE_WEIGHTS)} and ${SAE_CONFIG}`,
+  );
+  return 0;
+}
+
+function evaluationLines({ threshold, batch }: Evaluations): string[] {
+  return (
+    [
+      ['threshold', threshold],
+      ['BatchTopK', batch],
+    ] as const
+  ).map(
+    ([name, { explainedVariance, l0, dead, rows }]) =>
+      `held-out (${rows.toLocaleString('en')} rows, ${name}): explained variance ${explainedVariance.toFixed(4)}, L0 ${l0.toFixed(1)}, never active ${dead}`,
+  );
+}
+
+/** Exit statuses of a process stopped by a signal: 128 + its number. */
+const STATUS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** The first Ctrl-C (or SIGTERM) asks the run to stop after its step; the second ends the process as usual. */
+function interruptible(note: (line: string) => void): {
+  signal: AbortSignal;
+  status(): number;
+  end(): void;
+} {
+  const controller = new AbortController();
+  let received: keyof typeof STATUS = 'SIGINT';
+  const onSignal = (name: NodeJS.Signals): void => {
+    received = name as keyof typeof STATUS;
+    end();
+    note('finishing the step, then saving; once more to quit without saving');
+    controller.abort();
+  };
+  const end = (): void => {
+    for (const name of Object.keys(STATUS)) process.off(name, onSignal);
+  };
+  for (const name of Object.keys(STATUS)) process.on(name, onSignal);
+  return { signal: controller.signal, status: () => STATUS[received], end };
+}
