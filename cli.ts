@@ -5,13 +5,17 @@
  */
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
-import { addConformanceCommand } from './conformance/command.ts';
-import { addDoctorCommand } from './gpu/command.ts';
-import { addPreflightCommand } from './preflight/command.ts';
 import { version } from './reference/version.ts';
-import { addSyntheticCommand } from './synthetic/command.ts';
-import { addTrainCommand } from './training/command.ts';
 import { UsageError } from './training/usage-error.ts';
+
+/** Each room's command, loaded only when it is asked for: backends and plots take seconds to load. */
+const rooms: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  preflight: async () => (await import('./preflight/command.ts')).addPreflightCommand,
+  doctor: async () => (await import('./gpu/command.ts')).addDoctorCommand,
+  conformance: async () => (await import('./conformance/command.ts')).addConformanceCommand,
+  synthetic: async () => (await import('./synthetic/command.ts')).addSyntheticCommand,
+  train: async () => (await import('./training/command.ts')).addTrainCommand,
+};
 
 const program = new Command('matryoshka')
   .description(
@@ -21,13 +25,10 @@ const program = new Command('matryoshka')
   .showHelpAfterError('(matryoshka --help, or matryoshka <command> --help)')
   .addHelpText('after', '\nStart with: matryoshka preflight');
 
-addPreflightCommand(program);
-addDoctorCommand(program);
-addConformanceCommand(program);
-addSyntheticCommand(program);
-addTrainCommand(program);
-
 try {
+  const asked = process.argv[2] ?? '';
+  const load = Object.hasOwn(rooms, asked) ? [rooms[asked]] : Object.values(rooms);
+  for (const room of load) (await room())(program);
   for (const command of [program, ...program.commands.flatMap((c) => [c, ...c.commands])]) {
     command.exitOverride();
   }

@@ -48,7 +48,8 @@ export function productSum(n: number, profile: Profile): number {
  * @param largest - the largest magnitude among the operands; a flushed operand is multiplied by at most that.
  */
 export function underflow(n: number, largest: number, profile: Profile): number {
-  if (profile.flushesSubnormals) return n * 2 ** -126 * Math.max(1, largest);
+  // Each operand may be flushed, and so may each partial sum.
+  if (profile.flushesSubnormals) return 2 * n * 2 ** -126 * Math.max(1, largest);
   return n * (profile.u_acc < 2 ** -40 ? 2 ** -1074 : 2 ** -149);
 }
 

@@ -16,6 +16,7 @@ import { isNode } from './optional-package.ts';
 import { openTensorflow } from './tensorflow-backend.ts';
 import { openCpu, openWasm } from './wasm-backend.ts';
 import { openWebgpu } from './webgpu-backend.ts';
+import { UsageError } from '../training/usage-error.ts';
 
 export { backendNames, BackendUnavailable };
 export type { BackendName, NumericProfile, Problem };
@@ -62,7 +63,7 @@ const openings = new Map<BackendName, Opening>();
  * Makes a backend the one tfjs uses, after a product of known result came out right on it.
  * @param name - a backend, or `auto` for the best that works.
  * @throws {@link BackendUnavailable} if that backend does not work; its message holds the reason and the remedy.
- * @throws {@link RangeError} on a name that is none of them.
+ * @throws {@link UsageError} on a name that is none of them.
  */
 export async function openBackend(name: BackendName | 'auto'): Promise<OpenedBackend> {
   tf.enableProdMode(); // tfjs prints banners and advice otherwise
@@ -70,11 +71,11 @@ export async function openBackend(name: BackendName | 'auto'): Promise<OpenedBac
   return { ...(await openNamed(name)).opened, better: [] };
 }
 
-/** @throws {@link RangeError} listing the names. */
+/** @throws {@link UsageError} listing the names. */
 export function backendNamed(name: string): BackendName | 'auto' {
   const known: readonly string[] = [...backendNames, 'auto'];
   if (!known.includes(name)) {
-    throw new RangeError(
+    throw new UsageError(
       `backend: expected one of ${known.join(', ')}, got ${JSON.stringify(name)}`,
     );
   }

@@ -183,7 +183,7 @@ const operators: Readonly<Record<string, DeviceOperator>> = {
       gradient: auxkGradient,
     };
     // Whatever is selected is positive before ReLU, so the latents themselves stand for pre-activations.
-    const pre = tf.add(latents, auxkLatents) as tf.Tensor2D;
+    const pre: tf.Tensor2D = tf.add(latents, auxkLatents);
     const coefficients = levelCoefficients(numbers(call, 'level_weights'), x.shape[1], dialect);
     const result = gradients(
       { x, pre, latents, errors, auxk: aux },

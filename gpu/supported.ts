@@ -2,51 +2,78 @@
  * Refuses what this port would compute differently from the reference.
  * @module
  */
+import type { Dialect } from '../reference/dialects.ts';
 import type { TrainConfig } from '../reference/train-step.ts';
 import { UsageError } from '../training/usage-error.ts';
 import { mostSinceFired } from './dead-latents.ts';
 
-/** The values each decision of a dialect may have here. Numbers and decisions not listed may have any. */
-const supported: readonly [
-  decision: string,
-  values: readonly unknown[],
-  read: (config: TrainConfig) => unknown,
-][] = [
-  ['select.score', ['acts', 'acts-times-decoder-norm'], (c) => c.dialect.select.score],
-  ['threshold.first', ['assign', 'average'], (c) => c.dialect.threshold.first],
-  ['threshold.whenEmpty', ['decay', 'keep'], (c) => c.dialect.threshold.whenEmpty],
-  ['auxk.values', ['acts', 'pre-activations'], (c) => c.dialect.auxk.values],
-  ['auxk.residual', ['detached', 'attached'], (c) => c.dialect.auxk.residual],
-  ['auxk.normaliser', ['residual-variance', 'none'], (c) => c.dialect.auxk.normaliser],
-  ['auxk.overDimensions', ['sum', 'mean'], (c) => c.dialect.auxk.overDimensions],
-  ['auxk.scale', ['dead-fraction', 'none'], (c) => c.dialect.auxk.scale],
-  ['deadLatents.unit', ['tokens', 'steps'], (c) => c.dialect.deadLatents.unit],
-  ['deadLatents.test', ['at-least', 'above'], (c) => c.dialect.deadLatents.test],
-  ['deadLatents.mask', ['this-step', 'previous-steps'], (c) => c.dialect.deadLatents.mask],
-  [
-    'decoderNorm.project',
-    ['before-clip', 'after-clip', 'never'],
-    (c) => c.dialect.decoderNorm.project,
-  ],
-  [
-    'decoderNorm.normalise',
-    ['after-update', 'before-update', 'never'],
-    (c) => c.dialect.decoderNorm.normalise,
-  ],
-  ['initialise.b_dec', ['geometric-median', 'zero'], (c) => c.dialect.initialise.b_dec],
-  ['selection', ['batch', 'row'], (c) => c.selection],
-];
+type Section = Exclude<keyof Dialect, 'name' | 'source'>;
 
 /**
- * A dialect from a later version may decide in a way this port does not know; guessing would train another model.
+ * The values each decision may have here; null where any number or switch will do. A decision added to `Dialect` does not
+ * compile until it is listed, and so looked at, here.
+ */
+const supported: {
+  readonly [S in Section]: { readonly [D in keyof Dialect[S]]: readonly Dialect[S][D][] | null };
+} = {
+  encode: { subtractsDecoderBias: [true, false], usesEncoderBias: [true, false] },
+  select: { score: ['acts', 'acts-times-decoder-norm'] },
+  threshold: {
+    start: null,
+    first: ['assign', 'average'],
+    decay: null,
+    whenEmpty: ['decay', 'keep'],
+  },
+  loss: {
+    emptyPrefix: [true, false],
+    overDimensions: ['sum', 'mean'],
+    overLevels: ['sum', 'mean'],
+    defaultWeight: ['one-over-levels', 'one'],
+  },
+  auxk: {
+    values: ['acts', 'pre-activations'],
+    residual: ['detached', 'attached'],
+    normaliser: ['residual-variance', 'none'],
+    overDimensions: ['sum', 'mean'],
+    k: null,
+    scale: ['dead-fraction', 'none'],
+  },
+  deadLatents: {
+    unit: ['tokens', 'steps'],
+    test: ['at-least', 'above'],
+    mask: ['this-step', 'previous-steps'],
+  },
+  decoderNorm: {
+    project: ['before-clip', 'after-clip', 'never'],
+    projectEpsilon: null,
+    normalise: ['after-update', 'before-update', 'never'],
+    normaliseEpsilon: null,
+  },
+  clip: { maxNorm: null },
+  adam: { beta1: null, beta2: null, epsilon: null },
+  learningRate: {
+    base: null,
+    scalesWithWidth: [true, false],
+    warmup: ['t-over-w', 't-plus-one-over-w'],
+  },
+  initialise: { decoderNorm: null, b_dec: ['geometric-median', 'zero'] },
+  defaults: { auxkAlpha: null, deadAfter: null, thresholdStartStep: null, warmupSteps: null },
+};
+
+/**
+ * A dialect may decide in a way that this port does not know; guessing would train another model.
  * @throws {@link UsageError} naming the decision and its value.
  */
 export function requireSupported(config: TrainConfig): void {
-  for (const [decision, values, read] of supported) {
-    const value = read(config);
-    if (!values.includes(value)) {
+  const sections: Readonly<Record<string, unknown>> = { ...config.dialect };
+  for (const [section, decisions] of Object.entries(sections)) {
+    if (typeof decisions === 'string') continue; // name and source
+    for (const [decision, value] of Object.entries(decisions as Record<string, unknown>)) {
+      const values = valuesOf(section, decision);
+      if (values === null || values?.includes(value) === true) continue;
+      const known = values === undefined ? 'no such decision' : values.join(', ');
       throw new UsageError(
-        `gpu: dialect ${config.dialect.name} decides ${decision} = ${JSON.stringify(value)}, which this port does not support; it supports ${values.join(', ')}`,
+        `gpu: dialect ${config.dialect.name} decides ${section}.${decision} = ${JSON.stringify(value)}, which this port does not support; it supports ${known}`,
       );
     }
   }
@@ -55,4 +82,11 @@ export function requireSupported(config: TrainConfig): void {
       `gpu: deadAfter: expected less than ${mostSinceFired}, which counts stop at, got ${config.deadAfter}`,
     );
   }
+}
+
+/** undefined for a decision that is not listed. */
+function valuesOf(section: string, decision: string): readonly unknown[] | null | undefined {
+  const listed: Readonly<Record<string, Readonly<Record<string, readonly unknown[] | null>>>> =
+    supported;
+  return listed[section]?.[decision];
 }

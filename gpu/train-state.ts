@@ -29,8 +29,8 @@ export interface TrainStateTensors {
   /** (d_sae), int32, in the dialect's unit. */
   readonly sinceFired: tf.Tensor1D;
   /**
-   * No count in `sinceFired` is larger; known to the host without asking the device. While even this much would not be
-   * dead, a step leaves auxk out.
+   * No count in `sinceFired` is larger; known to the host without asking the device. While a latent with this count would
+   * not be dead, a step leaves auxk out.
    */
   readonly sinceFiredAtMost: number;
 }

@@ -13,6 +13,7 @@ import { normaliseRows, projectGradient } from './decoder-norm.ts';
 import { preActivations, relu } from './encode.ts';
 import { geometricMedian } from './geometric-median.ts';
 import { gradients as gradientsOf } from './gradients.ts';
+import { computesOnHost } from './largest.ts';
 import { levelCoefficients, levelErrors, levelLosses, reconstructionLoss } from './loss.ts';
 import type { SaeTensors } from './params.ts';
 import { requireSupported } from './supported.ts';
@@ -31,7 +32,7 @@ export interface StepTensors {
   /** L_0..L_G: (G + 1). */
   readonly levelLosses: tf.Tensor1D;
   readonly reconstructionLoss: tf.Scalar;
-  /** Its loss is before alpha. null where it is known without asking the device that no latent is dead. */
+  /** Its loss is before alpha. null where the host knows that no latent is dead. */
   readonly auxk: Auxk | null;
   readonly loss: tf.Scalar;
   /** 1 for each latent that auxk took for dead, else 0: (d_sae), float32. */
@@ -92,9 +93,7 @@ function step(state: TrainStateTensors, x: tf.Tensor2D, config: TrainConfig): St
   const dead = deadMask(thisStep ? sinceFired : state.sinceFired, config.deadAfter, dialect);
   const sinceFiredAtMost = state.sinceFiredAtMost + countedPerStep(x.shape[0], dialect);
   let aux: Auxk | null = null;
-  if (
-    (thisStep ? sinceFiredAtMost : state.sinceFiredAtMost) >= leastDead(config.deadAfter, dialect)
-  ) {
+  if (mayBeDead(dead, thisStep ? sinceFiredAtMost : state.sinceFiredAtMost, config)) {
     const values = dialect.auxk.values === 'acts' ? acts : pre;
     const residual: tf.Tensor2D = tf.neg(errors[errors.length - 1]);
     aux = auxk(residual, values, params.W_dec, dead, config.auxkAlpha, dialect);
@@ -133,6 +132,12 @@ function step(state: TrainStateTensors, x: tf.Tensor2D, config: TrainConfig): St
     gradientNorm: updated.norm,
     learningRate: updated.rate,
   };
+}
+
+/** Whether auxk has to be computed at all. Asks a device nothing: there the bound on all counts decides. */
+function mayBeDead(dead: tf.Tensor1D, atMost: number, config: TrainConfig): boolean {
+  if (atMost < leastDead(config.deadAfter, config.dialect)) return false;
+  return !computesOnHost() || dead.dataSync<'float32'>().includes(1);
 }
 
 interface Updated {

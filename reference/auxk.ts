@@ -4,7 +4,17 @@
  * @module
  */
 import type { Dialect } from './dialects.ts';
-import { columnMeans, dot, map, matrix, multiply, scale, subtract, type Matrix } from './matrix.ts';
+import {
+  columnMeans,
+  dot,
+  map,
+  matrix,
+  multiply,
+  requireFinite,
+  scale,
+  subtract,
+  type Matrix,
+} from './matrix.ts';
 
 export interface Auxk {
   /** Before alpha; 0 if no latent is dead. */
@@ -30,7 +40,7 @@ export function auxkCount(dead: Uint8Array, d_in: number, dialect: Dialect): num
  * @param values - acts or pre-activations as the dialect ranks them, (rows, d_sae).
  * @param dead - (d_sae), 1 for dead.
  * @param alpha - the loss's weight; scales `gradient` alone.
- * @throws {@link RangeError} if the normaliser is 0, as it is for a single row.
+ * @throws {@link RangeError} if the normaliser is 0, as it is for a single row, or a value is not finite.
  */
 export function auxk(
   residual: Matrix,
@@ -40,6 +50,8 @@ export function auxk(
   alpha: number,
   dialect: Dialect,
 ): Auxk {
+  requireFinite('auxk: residual', residual);
+  requireFinite('auxk: values', values);
   const latents = matrix(values.rows, values.cols);
   const chosen = chooseDead(values, dead, auxkCount(dead, residual.cols, dialect));
   if (countDead(dead) === 0) {

@@ -73,7 +73,10 @@ export function pairedDifference(
   const differences = a.map((value, i) => value - b[i]);
   const interval = meanInterval(differences, seed);
   if (interval === null) return null;
-  const squares = differences.reduce((sum, d) => sum + (d - interval.mean) ** 2, 0);
+  const squares = differences.reduce(
+    (sum, d) => sum + (d - interval.mean) * (d - interval.mean),
+    0,
+  );
   const deviation = Math.sqrt(squares / (differences.length - 1));
   return { ...interval, effectSize: deviation > 0 ? interval.mean / deviation : null };
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import { treeMetrics, type TreeMetric } from './experiments/tree-cell.ts';
-import type { TreeResults } from './experiments/tree.ts';
+import type { ComparedMetric, TreeResults } from './experiments/tree.ts';
 import {
   formatNumber,
   renderBadge,
@@ -130,7 +130,7 @@ function numbersSection(results: TreeResults): Section {
 }
 
 function comparisonTable({ architectures, comparison }: TreeResults): Html {
-  const metrics = Object.keys(comparison.BatchTopK) as (keyof typeof comparison.BatchTopK)[];
+  const metrics = Object.keys(comparison.BatchTopK) as ComparedMetric[];
   return renderTable({
     caption: `Beside ${comparison.source}`,
     columns: [
@@ -238,6 +238,7 @@ function settingsFacts({ settings }: TreeResults): Html {
     ['learning rate', settings.learningRate],
     ['warm-up steps', settings.warmupSteps],
     ['threshold kept from step', settings.thresholdStartStep],
+    ['dead after', `${settings.deadAfter} tokens`],
     ['evaluation rows', settings.evaluationSamples],
   ]);
 }

@@ -59,8 +59,9 @@ export function inputsOf(call: Call): GradientInputs {
  * - E_g as in decode, x being one more term; R = (2 w/G/rows) E: three products and two divisions, w rounded to float32.
  * - T_g: e_T = Σ e_R + u-growth(G) P_g.
  * - δ = T·w: e_δ = Σ e_T|w| + ρ(d_in · G) D, where D = Σ P|w| + e_δ bounds |δ|.
- * - ∂W_dec = Σ_b a T: Σ a e_T + ρ(n G) Σ a P, n the rows where the latent is active.
- * - ∂W_enc = Σ_b X δ, X = x - b_dec: Σ (e_X D + |X| e_δ) + ρ(2 n G + 2) Σ |X| D, counting x and b_dec apart.
+ * - ∂W_dec = Σ_b a T: Σ a e_T + ρ(rows · G) Σ a P.
+ * - ∂W_enc = Σ_b X δ, X = x - b_dec: Σ (e_X D + |X| e_δ) + ρ(2 n G + 2) Σ |X| D, counting x and b_dec apart in each of
+ *   the n rows where the latent is active.
  * - ∂b_enc = Σ_b δ and ∂b_dec = Σ_b T - W_enc Σ_b δ: likewise, the latter a sum over all rows and active latents.
  */
 export function gradientBounds(call: Call, profile: Profile): GradientBounds {

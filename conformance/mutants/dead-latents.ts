@@ -99,10 +99,4 @@ export const mutants: readonly Mutant[] = [
       },
     }),
   },
-  {
-    operator: 'since-fired',
-    name: 'NaN counts as not fired',
-    imitates: 'dictionary_learning: a NaN column sum is not > 0, and the count goes on',
-    run: counting({}),
-  },
 ];

@@ -25,6 +25,8 @@ export interface TreeSettings {
   readonly learningRate: number;
   readonly warmupSteps: number;
   readonly thresholdStartStep: number;
+  /** Tokens without firing after which the auxiliary loss takes a latent for dead. */
+  readonly deadAfter: number;
   /** Of the Matryoshka architecture. */
   readonly prefixes: readonly number[];
   /** Fresh rows behind the final metrics, and behind each point of a curve. */
@@ -53,10 +55,14 @@ export type ArchitectureName = 'BatchTopK' | 'Matryoshka BatchTopK';
 
 const D_SAE = 20;
 const LEAST_BATCH = 16;
+/** 10 M of the 500 M tokens that Bussmann et al. 2025 train on. */
+const DEAD_SHARE = 0.02;
 
 /**
  * Defaults: five seeds in one world, k = the tree's expected L0, 4,000 steps of 512 rows at rate 5e-3 as the SAELens
- * runs below, canonical dialect. Warm-up and the threshold's start are the dialect's, or a quarter of a short run.
+ * runs it is compared with, canonical dialect. Warm-up and the threshold's start are the dialect's, or a quarter of a
+ * short run; the wait before a latent counts as dead is the paper's share of a run, since its 10 M tokens are more
+ * than all of this one.
  * @throws {@link UsageError} naming the field and its value.
  */
 export function treeSettings(options: TreeOptions = {}): TreeSettings {
@@ -84,6 +90,7 @@ export function treeSettings(options: TreeOptions = {}): TreeSettings {
     learningRate: 5e-3,
     warmupSteps: Math.min(defaults.warmupSteps, quarter),
     thresholdStartStep: Math.min(defaults.thresholdStartStep, quarter),
+    deadAfter: Math.ceil(DEAD_SHARE * steps * batch),
     prefixes,
     evaluationSamples: wholeBatches(20_000, batch),
     curveSamples: wholeBatches(2_000, batch),
@@ -112,6 +119,7 @@ export function treeTrainConfig(
     learningRate: settings.learningRate,
     warmupSteps: settings.warmupSteps,
     thresholdStartStep: settings.thresholdStartStep,
+    deadAfter: settings.deadAfter,
   });
 }
 

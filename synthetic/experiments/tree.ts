@@ -40,7 +40,7 @@ export interface TreeResults {
   readonly differences: Readonly<Record<TreeMetric, PairedDifference | null>>;
   readonly verdict: TreeVerdict;
   readonly controls: readonly Control[];
-  readonly comparison: typeof saelensRuns;
+  readonly comparison: Comparison;
   readonly cells: readonly TreeCell[];
 }
 
@@ -73,12 +73,30 @@ export interface TreeVerdict {
 /** How far a measured L0 may be from k to count as equal. */
 export const L0_TOLERANCE = 0.03;
 
+/** Metrics that the runs of {@link saelensRuns} were read for. */
+export type ComparedMetric =
+  | 'l0'
+  | 'mcc'
+  | 'f1'
+  | 'recall'
+  | 'explainedVariance'
+  | 'maxDecoderCosine'
+  | 'fullAbsorption'
+  | 'edgeGap'
+  | 'childLeak';
+
+export interface Comparison extends Readonly<
+  Record<ArchitectureName, Readonly<Record<ComparedMetric, number>>>
+> {
+  readonly source: string;
+}
+
 /**
  * Means over three seeds of SAELens runs with the same tree, k, prefixes, steps, batch and rate. Its trainer differs
  * from the canonical dialect: decoder norms free and folded into the scores, unweighted sum of levels, decoder rows of
- * norm 0.1 at the start, no warm-up.
+ * norm 0.1 at the start, no warm-up, dead latents revived after 1,000 silent steps.
  */
-export const saelensRuns = {
+export const saelensRuns: Comparison = {
   source:
     'SAELens 6.54.12 on the same tree: k = 1.12, prefixes 3/5/8/12/16/20, 4,000 steps of 512, rate 5e-3, 3 seeds, 20,000 evaluation samples',
   BatchTopK: {
@@ -103,9 +121,7 @@ export const saelensRuns = {
     edgeGap: 0.059,
     childLeak: 0.034,
   },
-} as const satisfies Readonly<
-  { source: string } & Record<ArchitectureName, Partial<Record<TreeMetric, number>>>
->;
+};
 
 export interface TreeRunOptions {
   /** Worker threads; the machine's processors if left out. */

@@ -147,15 +147,15 @@ describe('clip-gradients', () => {
         const norm = Math.hypot(...names.flatMap((name) => [...call.inputs[name].data]));
         return holds(norm, numberOf(call, 'max_norm'), call);
       }).length / calls.length;
-    expect(share((norm, max) => norm > 0 && norm < 0.9 * max)).toBeGreaterThan(0.1);
+    expect(share((norm, max) => norm > 0 && norm < 0.9 * max)).toBeGreaterThan(0.05);
     expect(share((norm, max) => norm > 1.1 * max)).toBeGreaterThan(0.2);
-    expect(share((norm, max) => Math.fround(norm) === max)).toBeGreaterThan(0.1);
+    expect(share((norm, max) => Math.fround(norm) === max)).toBeGreaterThan(0.05);
     // Where the added 1e-6 decides.
-    expect(share((norm, max) => max < 1e-5 && norm > 0)).toBeGreaterThan(0.1);
+    expect(share((norm, max) => max < 1e-5 && norm > 0)).toBeGreaterThan(0.05);
     expect(
       share((_norm, _max, call) => call.inputs['grad.b_dec'].data.length === 1),
-    ).toBeGreaterThan(0.05);
-    expect(share((norm) => norm > 2 ** 18)).toBeGreaterThan(0.05);
+    ).toBeGreaterThan(0.02);
+    expect(share((norm) => norm > 2 ** 18)).toBeGreaterThan(0.02);
   });
 });
 
@@ -174,18 +174,18 @@ describe('learning-rate', () => {
     const calls = fc.sample(rateCalls, 1000).map(({ config }) => config);
     const share = (holds: (config: (typeof calls)[number]) => boolean): number =>
       calls.filter(holds).length / calls.length;
-    expect(share(({ step }) => step === 0)).toBeGreaterThan(0.1);
-    expect(share(({ warmup_steps }) => warmup_steps === 0)).toBeGreaterThan(0.05);
+    expect(share(({ step }) => step === 0)).toBeGreaterThan(0.05);
+    expect(share(({ warmup_steps }) => warmup_steps === 0)).toBeGreaterThan(0.02);
     expect(share(({ decay_start }) => decay_start === null)).toBeGreaterThan(0.3);
-    expect(share(({ step, warmup_steps }) => step === warmup_steps)).toBeGreaterThan(0.1);
-    expect(share(({ step, decay_start }) => step === decay_start)).toBeGreaterThan(0.05);
-    expect(share(({ step, steps }) => step === Number(steps) - 1)).toBeGreaterThan(0.1);
+    expect(share(({ step, warmup_steps }) => step === warmup_steps)).toBeGreaterThan(0.05);
+    expect(share(({ step, decay_start }) => step === decay_start)).toBeGreaterThan(0.02);
+    expect(share(({ step, steps }) => step === Number(steps) - 1)).toBeGreaterThan(0.05);
     expect(share(({ step, warmup_steps }) => Number(step) < Number(warmup_steps))).toBeGreaterThan(
       0.2,
     );
     expect(
       share(({ step, decay_start }) => decay_start !== null && Number(step) > Number(decay_start)),
-    ).toBeGreaterThan(0.05);
+    ).toBeGreaterThan(0.02);
   });
 });
 
@@ -224,16 +224,16 @@ describe('adam-update', () => {
     const share = (holds: (call: Call) => boolean): number =>
       calls.filter(holds).length / calls.length;
     const zero = (values: Float64Array): boolean => values.every((value) => value === 0);
-    expect(share((call) => numberOf(call, 'step') === 0)).toBeGreaterThan(0.05);
-    expect(share((call) => numberOf(call, 'rate') === 0)).toBeGreaterThan(0.1);
-    expect(share(({ inputs }) => zero(inputs.m.data) && zero(inputs.v.data))).toBeGreaterThan(0.05);
+    expect(share((call) => numberOf(call, 'step') === 0)).toBeGreaterThan(0.02);
+    expect(share((call) => numberOf(call, 'rate') === 0)).toBeGreaterThan(0.05);
+    expect(share(({ inputs }) => zero(inputs.m.data) && zero(inputs.v.data))).toBeGreaterThan(0.02);
     expect(share(({ inputs }) => inputs.gradient.data.includes(0))).toBeGreaterThan(0.2);
     expect(share(({ inputs }) => inputs.parameter.shape.length === 3)).toBeGreaterThan(0.2);
     expect(share(({ inputs }) => inputs.parameter.data.length === 1)).toBeGreaterThan(0.02);
     // Squares of such gradients are lost in float32.
     expect(
       share(({ inputs }) => inputs.gradient.data.some((g) => g !== 0 && g * g < 2 ** -149)),
-    ).toBeGreaterThan(0.1);
+    ).toBeGreaterThan(0.05);
   });
 });
 

@@ -134,15 +134,15 @@ test.each([
   const norms = ({ inputs: { W_dec } }: Call): number[] => rows(W_dec).map((w) => Math.hypot(...w));
   const some = (holds: (norm: number) => boolean): number =>
     share((call) => norms(call).some(holds));
-  expect(some((norm) => norm === 0)).toBeGreaterThan(0.1);
-  expect(some((norm) => Math.abs(norm - 1) < 1e-5 && norm !== 1)).toBeGreaterThan(0.1);
-  expect(some((norm) => norm > 0 && norm < 2 ** -126)).toBeGreaterThan(0.005);
-  expect(some((norm) => norm > 2 ** 18)).toBeGreaterThan(0.05);
+  expect(some((norm) => norm === 0)).toBeGreaterThan(0.05);
+  expect(some((norm) => Math.abs(norm - 1) < 1e-5 && norm !== 1)).toBeGreaterThan(0.05);
+  expect(some((norm) => norm > 0 && norm < 2 ** -126)).toBeGreaterThan(0.002);
+  expect(some((norm) => norm > 2 ** 18)).toBeGreaterThan(0.02);
   // Squares of values this small are lost in float32.
   expect(
     share(({ inputs }) => inputs.W_dec.data.some((w) => w !== 0 && w * w < 2 ** -149)),
-  ).toBeGreaterThan(0.05);
-  expect(share(({ inputs }) => inputs.W_dec.shape[0] === 1)).toBeGreaterThan(0.03);
-  expect(share(({ inputs }) => inputs.W_dec.shape[1] === 1)).toBeGreaterThan(0.05);
+  ).toBeGreaterThan(0.02);
+  expect(share(({ inputs }) => inputs.W_dec.shape[0] === 1)).toBeGreaterThan(0.015);
+  expect(share(({ inputs }) => inputs.W_dec.shape[1] === 1)).toBeGreaterThan(0.02);
   expect(share((call) => numberOf(call, 'epsilon') < 1e-5)).toBeGreaterThan(0.5);
 });

@@ -95,10 +95,10 @@ test('generated calls reach every class', () => {
   };
   expect(share((call) => last(call, 1) > 1e-2)).toBeGreaterThan(0.3);
   expect(share((call) => last(call, 10) >= 1e-5)).toBeGreaterThan(0.2);
-  expect(share((call) => last(call, 100) >= 1e-5)).toBeGreaterThan(0.01);
-  expect(share((call) => call.inputs.x.shape[1] === 1)).toBeGreaterThan(0.03);
-  expect(share((call) => call.inputs.x.shape[0] === 2)).toBeGreaterThan(0.05);
+  expect(share((call) => last(call, 100) >= 1e-5)).toBeGreaterThan(0.003);
+  expect(share((call) => call.inputs.x.shape[1] === 1)).toBeGreaterThan(0.015);
+  expect(share((call) => call.inputs.x.shape[0] === 2)).toBeGreaterThan(0.02);
   expect(
     share((call) => call.inputs.x.data.some((value) => Math.abs(value) > 2 ** 16)),
-  ).toBeGreaterThan(0.1);
+  ).toBeGreaterThan(0.05);
 });

@@ -65,11 +65,11 @@ test('generated calls reach every class', () => {
       const positive = call.inputs.latents.data.filter((latent) => latent > 0).length;
       return holds(call, call.inputs.threshold.data[0], positive);
     }).length / calls.length;
-  expect(share((_, threshold, positive) => threshold < 0 && positive === 0)).toBeGreaterThan(0.05);
-  expect(share((_, threshold, positive) => threshold < 0 && positive > 0)).toBeGreaterThan(0.1);
-  expect(share((_, threshold, positive) => threshold >= 0 && positive === 0)).toBeGreaterThan(0.1);
-  expect(share((_, threshold, positive) => threshold === 0 && positive > 0)).toBeGreaterThan(0.05);
-  expect(share((_, threshold, positive) => threshold > 0 && positive > 1)).toBeGreaterThan(0.05);
-  expect(share((call) => call.inputs.latents.shape[0] === 1)).toBeGreaterThan(0.05);
-  expect(share((call) => call.inputs.latents.shape[1] === 1)).toBeGreaterThan(0.03);
+  expect(share((_, threshold, positive) => threshold < 0 && positive === 0)).toBeGreaterThan(0.02);
+  expect(share((_, threshold, positive) => threshold < 0 && positive > 0)).toBeGreaterThan(0.05);
+  expect(share((_, threshold, positive) => threshold >= 0 && positive === 0)).toBeGreaterThan(0.05);
+  expect(share((_, threshold, positive) => threshold === 0 && positive > 0)).toBeGreaterThan(0.02);
+  expect(share((_, threshold, positive) => threshold > 0 && positive > 1)).toBeGreaterThan(0.02);
+  expect(share((call) => call.inputs.latents.shape[0] === 1)).toBeGreaterThan(0.02);
+  expect(share((call) => call.inputs.latents.shape[1] === 1)).toBeGreaterThan(0.015);
 });

@@ -79,18 +79,38 @@ onEachBackend('auxk', (profile) => {
         requireWithin('loss', await downloadVector(got.loss), Float64Array.of(want.loss), () => {
           return 2 * terms * factor * squares;
         });
-        tf.dispose([...inputs, flags, ...Object.values(got)]);
+        tf.dispose([...inputs, flags, got.loss, got.chosen, got.latents, got.gradient]);
       },
     );
   }
 
   test('is 0 with a gradient of 0 where no latent is dead, also where the residual has no variance', async () => {
     const inputs = [matrix(1, d_in), matrix(1, d_sae), matrix(d_sae, d_in)].map(upload);
-    const flags = tf.zeros([d_sae]) as tf.Tensor1D;
+    const flags = tf.zeros<tf.Rank.R1>([d_sae]);
     const got = auxk(inputs[0], inputs[1], inputs[2], flags, alpha, dictionaryLearning);
     expect(await downloadVector(got.loss)).toEqual(Float64Array.of(0));
     expect((await downloadMatrix(got.gradient)).data.every((value) => value === 0)).toBe(true);
-    tf.dispose([...inputs, flags, ...Object.values(got)]);
+    tf.dispose([...inputs, flags, got.loss, got.chosen, got.latents, got.gradient]);
+  });
+
+  test('a value or a residual that is not finite, which the reference refuses, makes the loss NaN', async () => {
+    const { uniform } = seeded('not finite');
+    for (const [what, at] of [
+      ['residual', 3],
+      ['values', 0], // of a dead latent
+      ['values', d_sae - 1], // of one that is not dead
+    ] as const) {
+      const given = {
+        residual: randomMatrix(rows, d_in, uniform),
+        values: relu(randomMatrix(rows, d_sae, uniform)),
+      };
+      given[what].data[at] = NaN;
+      const inputs = [given.residual, given.values, randomMatrix(d_sae, d_in, uniform)].map(upload);
+      const flags = tf.tensor1d(Float32Array.from({ length: d_sae }, (_, j) => Number(j < 9)));
+      const got = auxk(inputs[0], inputs[1], inputs[2], flags, alpha, dictionaryLearning);
+      expect((await downloadVector(got.loss))[0]).toBeNaN();
+      tf.dispose([...inputs, flags, got.loss, got.chosen, got.latents, got.gradient]);
+    }
   });
 
   test('where the reference refuses a residual without variance, the loss is not finite', async () => {
@@ -103,9 +123,9 @@ onEachBackend('auxk', (profile) => {
       'no variance',
     );
     const inputs = [one, acts, W_dec].map(upload);
-    const flags = tf.ones([d_sae]) as tf.Tensor1D;
+    const flags = tf.ones<tf.Rank.R1>([d_sae]);
     const got = auxk(inputs[0], inputs[1], inputs[2], flags, alpha, dictionaryLearning);
     expect(Number.isFinite((await downloadVector(got.loss))[0])).toBe(false);
-    tf.dispose([...inputs, flags, ...Object.values(got)]);
+    tf.dispose([...inputs, flags, got.loss, got.chosen, got.latents, got.gradient]);
   });
 });

@@ -56,7 +56,7 @@ onEachBackend('decode', (profile) => {
 
   test('prefixes and latents that do not fit throw', () => {
     const pt = uploadParams(randomParams(d_in, d_sae, seeded('shapes').uniform));
-    const lt = tf.zeros([rows, d_sae - 1]) as tf.Tensor2D;
+    const lt = tf.zeros<tf.Rank.R2>([rows, d_sae - 1]);
     expect(() => decodePrefixes(lt, pt, prefixes)).toThrow(`expected d_sae = ${d_sae} columns`);
     expect(() => decodePrefixes(lt, pt, [3])).toThrow('expected the last to be d_sae');
     tf.dispose([lt, ...tensorsOf(pt)]);

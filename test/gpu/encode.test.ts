@@ -47,8 +47,8 @@ onEachBackend('encode', (profile) => {
 
   test('x of another width, or without rows, throws', () => {
     const pt = uploadParams(randomParams(d_in, d_sae, seeded('shapes').uniform));
-    const wide = tf.zeros([2, d_in + 1]) as tf.Tensor2D;
-    const none = tf.zeros([0, d_in]) as tf.Tensor2D;
+    const wide = tf.zeros<tf.Rank.R2>([2, d_in + 1]);
+    const none = tf.zeros<tf.Rank.R2>([0, d_in]);
     expect(() => preActivations(wide, pt, dictionaryLearning)).toThrow(
       `x: expected d_in = ${d_in} columns, got ${d_in + 1}`,
     );

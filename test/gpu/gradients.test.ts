@@ -116,7 +116,7 @@ onEachBackend('gradients', (profile) => {
           return terms * Math.abs(magnitude[i]) + underflow(d_sae);
         });
       }
-      tf.dispose([device, ...tensorsOf(pt), ...tensorsOf(got)] as unknown as tf.TensorContainer);
+      tf.dispose([device, ...tensorsOf(pt), ...tensorsOf(got)]);
     },
   );
 

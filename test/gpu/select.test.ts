@@ -110,8 +110,8 @@ onEachBackend('selection', (profile) => {
 
   describe('refuses', () => {
     test('k outside 0..d_sae, scores of another shape, a fractional k for a row', () => {
-      const acts = tf.zeros([2, 3]) as tf.Tensor2D;
-      const other = tf.zeros([3, 2]) as tf.Tensor2D;
+      const acts = tf.zeros<tf.Rank.R2>([2, 3]);
+      const other = tf.zeros<tf.Rank.R2>([3, 2]);
       expect(() => batchTopK(acts, 3.5)).toThrow('0 <= k <= d_sae = 3, got 3.5');
       expect(() => batchTopK(acts, -1)).toThrow('got -1');
       expect(() => batchTopK(acts, NaN)).toThrow('got NaN');

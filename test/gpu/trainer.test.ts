@@ -92,14 +92,20 @@ onEachBackend('trainer', () => {
   });
 });
 
-test('a decision that the port does not know is refused by name', () => {
-  const unknown = {
-    ...dictionaryLearning,
-    auxk: { ...dictionaryLearning.auxk, scale: 'twice' },
-  } as unknown as Dialect;
+test.each([
+  ['auxk.scale = "twice"', { auxk: { ...dictionaryLearning.auxk, scale: 'twice' } }],
+  ['select.slice = 3', { select: { ...dictionaryLearning.select, slice: 3 } }],
+  ['sparsity.penalty = "l1"', { sparsity: { penalty: 'l1' } }],
+])('a decision that the port does not know is refused by name: %s', (what, decision) => {
+  const unknown = { ...dictionaryLearning, ...decision } as unknown as Dialect;
   const state = initialState(config, createRng(6).uniform);
   const make = (): unknown => createTrainer({ ...config, dialect: unknown }, state);
   expect(make).toThrow(UsageError);
-  expect(make).toThrow('decides auxk.scale = "twice"');
-  expect(() => createTrainer({ ...config, deadAfter: 2 ** 31 }, state)).toThrow('deadAfter');
+  expect(make).toThrow(`decides ${what}`);
+});
+
+test('a limit for dead latents beyond what counts reach is refused', () => {
+  const state = initialState(config, createRng(6).uniform);
+  const make = (): unknown => createTrainer({ ...config, deadAfter: 2 ** 31 }, state);
+  expect(make).toThrow('deadAfter: expected less than 1073741824');
 });

@@ -146,4 +146,18 @@ describe('the auxiliary loss', () => {
       expect(run(plain)).not.toThrow();
     }
   });
+
+  test('refuses values that are not finite, naming the place', () => {
+    const spoiled = fromRows([
+      [0, 1],
+      [NaN, 0],
+    ]);
+    expect(() => auxk(spoiled, acts, W_dec, dead, 1, plain)).toThrow(
+      'auxk: residual: expected finite values, got NaN at [1, 0]',
+    );
+    const infinite = matrix(2, 3, Float64Array.of(0, Infinity, 0, 0, 0, 0));
+    expect(() => auxk(residual, infinite, W_dec, dead, 1, plain)).toThrow(
+      'auxk: values: expected finite values, got Infinity at [0, 1]',
+    );
+  });
 });

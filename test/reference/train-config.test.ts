@@ -52,7 +52,7 @@ describe('defaults', () => {
       prefixes: [1, 16_384],
       learningRate: 0,
       warmupSteps: 2,
-      decayStart: 2,
+      decayStart: 3,
       auxkAlpha: 0,
       deadAfter: 0,
       thresholdStartStep: -1,
@@ -83,7 +83,8 @@ describe('refused, by field and value, is', () => {
     ['deadAfter: expected a number >= 0, got -5', { deadAfter: -5 }],
     ['warmupSteps: expected a whole number >= 0, got -1', { warmupSteps: -1 }],
     ['thresholdStartStep: expected a whole number >= -1, got -2', { thresholdStartStep: -2 }],
-    ['decayStart: expected a whole number >= 1000, got 999', { decayStart: 999 }],
+    ['warmupSteps: expected fewer than the 5000 steps, got 5000', { warmupSteps: 5000 }],
+    ['decayStart: expected a whole number >= 1001, got 1000', { decayStart: 1000 }],
     ['decayStart: expected a step before the last, 5000, got 5000', { decayStart: 5000 }],
   ])('%s', (message, wrong) => {
     const run = (): unknown => trainConfig({ ...base, ...wrong });

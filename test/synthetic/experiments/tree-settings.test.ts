@@ -18,6 +18,7 @@ describe('treeSettings', () => {
       batch: 512,
       learningRate: 5e-3,
       warmupSteps: 1000,
+      deadAfter: 40_960,
       prefixes: [3, 5, 8, 12, 16, 20],
       evaluationSamples: 20_480,
     });
