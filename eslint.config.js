@@ -29,12 +29,16 @@ export default tseslint.config(
     rules: {
       'no-restricted-imports': [
         'error',
-        { patterns: [{ regex: '^(?!\\./)', message: 'reference/ imports nothing outside itself.' }] },
+        {
+          patterns: [{ regex: '^(?!\\./)', message: 'reference/ imports nothing outside itself.' }],
+        },
       ],
     },
   },
   {
-    files: sources.filter((room) => room !== 'gpu' && room !== 'test').map((room) => `${room}/**/*.ts`),
+    files: sources
+      .filter((room) => room !== 'gpu' && room !== 'test')
+      .map((room) => `${room}/**/*.ts`),
     rules: {
       '@typescript-eslint/no-restricted-imports': [
         'error',

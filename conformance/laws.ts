@@ -29,8 +29,8 @@ export function law<T extends LawCase>(
     name,
     check: check as Law['check'],
     property: (subject) =>
-      fc.asyncProperty(cases as fc.Arbitrary<LawCase>, async (given) => {
-        const wrong = await check(given as T, subject);
+      fc.asyncProperty(cases, async (given) => {
+        const wrong = await check(given, subject);
         if (wrong !== null) throw new Violation(name, wrong, given.call);
       }),
   };

@@ -2,7 +2,6 @@
  * matryoshka preflight: the main job.
  * @module
  */
-import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import pc from 'picocolors';
@@ -16,7 +15,7 @@ import type { PreflightRecord } from './preflight.ts';
 interface Flags {
   readonly backend: string;
   readonly out?: string;
-  readonly seed?: number;
+  readonly seed: number;
   readonly seeds: number;
   readonly threads?: number;
   readonly json?: true;
@@ -31,11 +30,7 @@ export function addPreflightCommand(program: Command): void {
     )
     .option('--backend <name>', 'auto, tensorflow, webgpu, wasm or cpu', 'auto')
     .option('--out <folder>', 'for preflight.json and report.html (default: runs/preflight-<date>)')
-    .option(
-      '--seed <n>',
-      'seed of everything random (default: random, printed)',
-      wholeNumber('--seed', 0),
-    )
+    .option('--seed <n>', 'seed of everything random', wholeNumber('--seed', 0), 0)
     .option('--seeds <n>', 'training seeds of the tree experiment', wholeNumber('--seeds', 1), 5)
     .option(
       '--threads <n>',
@@ -51,7 +46,7 @@ export function addPreflightCommand(program: Command): void {
 
 async function preflight(flags: Flags): Promise<number> {
   const backend = usage(() => backendNamed(flags.backend));
-  const seed = flags.seed ?? randomInt(2 ** 31);
+  const { seed } = flags;
   const out = flags.out ?? join('runs', `preflight-${dateStamp(new Date())}`);
   await requireWritableFolder(out, '--out');
   const stream = flags.json ? process.stderr : process.stdout;

@@ -4,7 +4,6 @@
  * @module
  */
 import { certificate, type Certificate } from '../conformance/certificate.ts';
-import { defaultRuns } from '../conformance/command.ts';
 import { specs } from '../conformance/kernels/all.ts';
 import { runLaws, type LawResult } from '../conformance/run.ts';
 import type { BackendName } from '../gpu/backend.ts';
@@ -15,6 +14,12 @@ import { treeSettings } from '../synthetic/experiments/tree-settings.ts';
 import { runTree, type TreeProgress, type TreeResults } from '../synthetic/experiments/tree.ts';
 import { runSample, type SampleProgress, type SampleResults } from '../training/sample-run.ts';
 import { judgeConformance, judgeDoctor, judgeSample, judgeTree, type Check } from './verdict.ts';
+
+/** Cases per law: half of what `matryoshka conformance` runs, since this is one check of four. */
+const CASES = 100;
+
+/** Steps per training run of the tree: half of what `matryoshka synthetic tree` runs; absorption has settled by then. */
+const TREE_STEPS = 2000;
 
 /** What a run found, as plain JSON. */
 export interface PreflightRecord {
@@ -82,7 +87,7 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
   const tree = await stage(
     'absorption',
     () => {
-      const settings = treeSettings({ seeds: options.seeds, seed });
+      const settings = treeSettings({ seeds: options.seeds, seed, steps: TREE_STEPS });
       return runTree(settings, {
         signal,
         ...(options.threads !== undefined && { threads: options.threads }),
@@ -120,9 +125,9 @@ async function certifyBackend({
   on.backend(`${kernels.name}: ${device}`);
   for (const note of notes) on.backend(note);
   const laws = specs.reduce((sum, spec) => sum + spec.laws.length, 0);
-  const results = await runLaws(specs, kernels, { runs: defaultRuns, seed }, (result) => {
+  const results = await runLaws(specs, kernels, { runs: CASES, seed }, (result) => {
     on.law(result, laws);
     signal.throwIfAborted();
   });
-  return certificate(results, kernels, device, { seed, runs: defaultRuns });
+  return certificate(results, kernels, device, { seed, runs: CASES });
 }

@@ -2,7 +2,7 @@
  * Reconstruction from every prefix, by one running sum over groups. Does not select; latents that are 0 add nothing.
  * @module
  */
-import { addScaled, matrix, row, type Matrix } from './matrix.ts';
+import { addToRows, matrix, type Matrix } from './matrix.ts';
 import type { SaeParams } from './params.ts';
 import { groups, requirePrefixes, type Group } from './prefixes.ts';
 
@@ -38,17 +38,17 @@ export function decode(latents: Matrix, params: SaeParams): Matrix {
 
 /** `values` repeated on every row: the prefix of no latents, b_dec alone. */
 export function constantRows(values: Float64Array, rows: number): Matrix {
-  const out = matrix(rows, values.length);
-  for (let b = 0; b < rows; b++) row(out, b).set(values);
-  return out;
+  return addToRows(matrix(rows, values.length), values);
 }
 
 function addGroup(before: Matrix, latents: Matrix, W_dec: Matrix, group: Group): Matrix {
   const sum = matrix(before.rows, before.cols, before.data.slice());
+  const d_in = sum.cols;
   for (let b = 0; b < sum.rows; b++) {
     for (let j = group.start; j < group.end; j++) {
       const latent = latents.data[b * latents.cols + j];
-      if (latent !== 0) addScaled(row(sum, b), row(W_dec, j), latent);
+      if (latent === 0) continue;
+      for (let i = 0; i < d_in; i++) sum.data[b * d_in + i] += latent * W_dec.data[j * d_in + i];
     }
   }
   return sum;

@@ -3,15 +3,16 @@
  * @module
  */
 import type { Dialect } from './dialects.ts';
-import { addScaled, map, matrix, multiply, requireFinite, row, type Matrix } from './matrix.ts';
+import { addToRows, map, multiply, requireFinite, type Matrix } from './matrix.ts';
 import { requireParams, type SaeParams } from './params.ts';
 
 /** What the encoder multiplies by W_enc: x - b_dec, or x in dialects that do not subtract. (rows, d_in). */
 export function encoderInput(x: Matrix, params: SaeParams, dialect: Dialect): Matrix {
   if (!dialect.encode.subtractsDecoderBias) return x;
-  const centred = matrix(x.rows, x.cols, x.data.slice());
-  for (let b = 0; b < x.rows; b++) addScaled(row(centred, b), params.b_dec, -1);
-  return centred;
+  return addToRows(
+    x,
+    params.b_dec.map((bias) => -bias),
+  );
 }
 
 /**
@@ -28,10 +29,7 @@ export function preActivations(x: Matrix, params: SaeParams, dialect: Dialect): 
     throw new RangeError(`x: expected d_in = ${params.W_enc.rows} columns, got ${x.cols}`);
   }
   const pre = multiply(encoderInput(x, params, dialect), params.W_enc);
-  if (dialect.encode.usesEncoderBias) {
-    for (let b = 0; b < pre.rows; b++) addScaled(row(pre, b), params.b_enc, 1);
-  }
-  return pre;
+  return dialect.encode.usesEncoderBias ? addToRows(pre, params.b_enc) : pre;
 }
 
 /** max(value, 0) for each value; -0 becomes 0. */

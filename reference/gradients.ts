@@ -65,8 +65,12 @@ export function gradients(
   const W_dec = matrix(params.W_dec.rows, params.W_dec.cols);
   const delta = matrix(latents.rows, latents.cols); // gradient at the pre-activations
   const addLatent = (b: number, j: number, latent: number, upstream: Matrix): void => {
-    addScaled(row(W_dec, j), row(upstream, b), latent);
-    delta.data[b * delta.cols + j] += dot(row(upstream, b), row(params.W_dec, j));
+    const d_in = x.cols;
+    for (let i = 0; i < d_in; i++) {
+      const received = upstream.data[b * d_in + i];
+      W_dec.data[j * d_in + i] += latent * received;
+      delta.data[b * delta.cols + j] += received * params.W_dec.data[j * d_in + i];
+    }
   };
 
   groups(prefixes).forEach((group, g) => {

@@ -70,13 +70,13 @@ export function map(a: Matrix, f: (value: number, index: number) => number): Mat
 export function multiply(a: Matrix, b: Matrix): Matrix {
   if (a.cols !== b.rows) throw innerSizes('multiply', a, b);
   const out = matrix(a.rows, b.cols);
+  const [inner, cols] = [a.cols, b.cols];
+  const [A, B, C] = [a.data, b.data, out.data];
   for (let i = 0; i < a.rows; i++) {
-    for (let t = 0; t < a.cols; t++) {
-      const factor = a.data[i * a.cols + t];
+    for (let t = 0; t < inner; t++) {
+      const factor = A[i * inner + t];
       if (factor === 0) continue;
-      for (let j = 0; j < b.cols; j++) {
-        out.data[i * b.cols + j] += factor * b.data[t * b.cols + j];
-      }
+      for (let j = 0; j < cols; j++) C[i * cols + j] += factor * B[t * cols + j];
     }
   }
   return out;
@@ -89,13 +89,13 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
 export function multiplyTransposed(a: Matrix, b: Matrix): Matrix {
   if (a.rows !== b.rows) throw innerSizes('multiplyTransposed', a, b);
   const out = matrix(a.cols, b.cols);
+  const [inner, cols] = [a.cols, b.cols];
+  const [A, B, C] = [a.data, b.data, out.data];
   for (let i = 0; i < a.rows; i++) {
-    for (let t = 0; t < a.cols; t++) {
-      const factor = a.data[i * a.cols + t];
+    for (let t = 0; t < inner; t++) {
+      const factor = A[i * inner + t];
       if (factor === 0) continue;
-      for (let j = 0; j < b.cols; j++) {
-        out.data[t * b.cols + j] += factor * b.data[i * b.cols + j];
-      }
+      for (let j = 0; j < cols; j++) C[t * cols + j] += factor * B[i * cols + j];
     }
   }
   return out;
@@ -105,6 +105,15 @@ export function multiplyTransposed(a: Matrix, b: Matrix): Matrix {
 export function subtract(a: Matrix, b: Matrix): Matrix {
   const out = matrix(a.rows, a.cols);
   for (let i = 0; i < out.data.length; i++) out.data[i] = a.data[i] - b.data[i];
+  return out;
+}
+
+/** a with `values` (cols) added to every row. */
+export function addToRows(a: Matrix, values: Float64Array): Matrix {
+  const out = matrix(a.rows, a.cols);
+  for (let i = 0; i < a.rows; i++) {
+    for (let j = 0; j < a.cols; j++) out.data[i * a.cols + j] = a.data[i * a.cols + j] + values[j];
+  }
   return out;
 }
 
@@ -144,7 +153,9 @@ export function norm(a: Float64Array): number {
 /** Sum of each column: (rows, cols) → (cols). */
 export function columnSums(a: Matrix): Float64Array {
   const sums = new Float64Array(a.cols);
-  for (let i = 0; i < a.rows; i++) addScaled(sums, row(a, i), 1);
+  for (let i = 0; i < a.rows; i++) {
+    for (let j = 0; j < a.cols; j++) sums[j] += a.data[i * a.cols + j];
+  }
   return sums;
 }
 
@@ -159,8 +170,9 @@ export function columnMeans(a: Matrix): Float64Array {
  */
 export function requireFinite(what: string, values: Float64Array | Matrix): void {
   const data = values instanceof Float64Array ? values : values.data;
-  const at = data.findIndex((value) => !Number.isFinite(value));
-  if (at < 0) return;
+  let at = 0;
+  while (at < data.length && Number.isFinite(data[at])) at++;
+  if (at === data.length) return;
   const place =
     values instanceof Float64Array
       ? `${at}`

@@ -86,7 +86,9 @@ export function aboveThreshold(acts: Matrix, threshold: number, scores: Matrix =
 function keepLargest(values: Float64Array, scores: Float64Array, K: number): Float64Array {
   const kept = new Float64Array(values.length);
   if (K === 0) return kept;
-  const cut = scores.slice().sort()[scores.length - K]; // the K-th largest
+  // Only positive scores are ever kept: with fewer than K of them, all are.
+  const positive = scores.filter((score) => score > 0).sort();
+  const cut = positive.length < K ? 0 : positive[positive.length - K]; // the K-th largest
   let room = K;
   for (const score of scores) if (score > cut) room--; // what is left for scores equal to the cut
   for (let i = 0; i < scores.length; i++) {

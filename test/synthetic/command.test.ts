@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { addSyntheticCommand } from '../../synthetic/command.ts';
+import type { TreeResults } from '../../synthetic/experiments/tree.ts';
 import { UsageError } from '../../training/usage-error.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'synthetic-'));
@@ -35,7 +36,7 @@ describe('matryoshka synthetic tree', () => {
       ...['--seeds', '1', '--seed', '3', '--steps', '8', '--batch', '128', '--k', '1.5'],
       ...['--prefixes', '4,20', '--threads', '1', '--out', out],
     );
-    const results = JSON.parse(readFileSync(join(out, 'results.json'), 'utf8'));
+    const results = JSON.parse(readFileSync(join(out, 'results.json'), 'utf8')) as TreeResults;
     expect(results.settings).toMatchObject({
       seeds: [3],
       worldSeeds: [3],
