@@ -4,7 +4,7 @@
  * @module
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { learningRate, type Schedule } from '../reference/adam.ts';
+import { learningRate, power, type Schedule } from '../reference/adam.ts';
 import type { Dialect } from '../reference/dialects.ts';
 import { eachParam, paramNames, type SaeTensors } from './params.ts';
 import { sumOfSquares } from './product.ts';
@@ -53,8 +53,8 @@ export function adamUpdate(
   dialect: Dialect,
 ): AdamResult {
   const { beta1, beta2, epsilon } = dialect.adam;
-  const correction1 = 1 - beta1 ** (step + 1);
-  const correction2 = Math.sqrt(1 - beta2 ** (step + 1));
+  const correction1 = 1 - power(beta1, step + 1);
+  const correction2 = Math.sqrt(1 - power(beta2, step + 1));
   const nextM = eachParam((name) =>
     tf.add(m[name], tf.mul(tf.sub(gradients[name], m[name]), 1 - beta1)),
   );

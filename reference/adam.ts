@@ -45,6 +45,20 @@ export function learningRate(step: number, schedule: Schedule, dialect: Dialect)
   return schedule.learningRate;
 }
 
+/**
+ * base to a whole power >= 0, by repeated squaring. The language's own power differs in its last bits between versions of
+ * Node, and a run must not.
+ */
+export function power(base: number, exponent: number): number {
+  let result = 1;
+  let square = base;
+  for (let rest = exponent; rest > 0; rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) result *= square;
+    square *= square;
+  }
+  return result;
+}
+
 export interface AdamResult {
   readonly params: SaeParams;
   readonly m: SaeParams;
@@ -67,8 +81,8 @@ export function adamUpdate(
   dialect: Dialect,
 ): AdamResult {
   const { beta1, beta2, epsilon } = dialect.adam;
-  const correction1 = 1 - beta1 ** (step + 1);
-  const correction2 = Math.sqrt(1 - beta2 ** (step + 1));
+  const correction1 = 1 - power(beta1, step + 1);
+  const correction2 = Math.sqrt(1 - power(beta2, step + 1));
   const nextM = eachParam((name) => {
     const g = values(gradients[name]);
     return values(m[name]).map((old, i) => old + (1 - beta1) * (g[i] - old));

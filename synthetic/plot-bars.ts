@@ -9,7 +9,7 @@ export interface AbsorptionBars {
   readonly title: string;
   readonly alt: string;
   readonly xLabel: string;
-  /** One group of bars each; a bar cannot pass its ceiling. */
+  /** One group of bars each, with a line at its ceiling. */
   readonly parents: readonly { readonly label: string; readonly ceiling?: number }[];
   /** `parent` is a label of `parents`. The bar is the mean of `seeds`; NaN is a seed without a value. */
   readonly bars: readonly {

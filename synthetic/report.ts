@@ -59,7 +59,8 @@ function absorptionSection(results: TreeResults): Section {
     body: [
       renderFigure(absorptionFigure(results)),
       renderTable({
-        caption: 'Every run',
+        caption:
+          'Every run: full absorption of each parent, recall of the parents’ latents, dead latents, and whether MCC had come to rest',
         columns: [
           { label: 'run' },
           ...parents.map((parent) => ({
@@ -67,11 +68,11 @@ function absorptionSection(results: TreeResults): Section {
             align: 'number' as const,
             digits: 3,
           })),
-          { label: 'recall of parent latents', align: 'number', digits: 3 },
+          { label: 'parent recall', align: 'number', digits: 3 },
           { label: 'MCC', align: 'number', digits: 3 },
           { label: 'L0', align: 'number', digits: 3 },
-          { label: 'dead latents', align: 'number' },
-          { label: 'MCC at rest' },
+          { label: 'dead', align: 'number' },
+          { label: 'at rest' },
         ],
         rows: results.cells.map((cell) => [
           runLabel(results, cell),
@@ -112,7 +113,7 @@ function numbersSection(results: TreeResults): Section {
           { label: plain.name },
           { label: nested.name },
           { label: 'difference' },
-          { label: 'effect size', align: 'number', digits: 2 },
+          { label: 'effect', align: 'number', digits: 2 },
         ],
         rows: metrics.map((metric) => [
           treeMetrics[metric],
@@ -122,7 +123,7 @@ function numbersSection(results: TreeResults): Section {
           results.differences[metric]?.effectSize ?? null,
         ]),
       }),
-      'Effect size is the mean of the paired differences over their standard deviation.',
+      'The effect size is the mean of the paired differences over their standard deviation.',
       comparisonTable(results),
       'SAELens trains differently (free decoder norms, unweighted levels, another initialisation), so its means are neighbours, not targets. On Gemma 2 2B the paper reports a first-letter absorption rate of 0.49 for BatchTopK and 0.05 for Matryoshka, which is another task.',
     ],
@@ -137,7 +138,7 @@ function comparisonTable({ architectures, comparison }: TreeResults): Html {
       { label: 'metric' },
       ...architectures.flatMap(({ name }) => [
         { label: name, align: 'number' as const, digits: 3 },
-        { label: `${name}, SAELens`, align: 'number' as const, digits: 3 },
+        { label: 'in SAELens', align: 'number' as const, digits: 3 },
       ]),
     ],
     rows: metrics.map((metric) => [

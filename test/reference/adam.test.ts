@@ -4,6 +4,7 @@ import {
   clipGradients,
   gradientNorm,
   learningRate,
+  power,
   type AdamResult,
   type Schedule,
 } from '../../reference/adam.ts';
@@ -131,4 +132,15 @@ describe('Adam', () => {
     expect(numbers(zero)).toEqual([0, 0, 0, 0]);
     expect(numbers(step(params, zero).params)).toEqual([100, 100, 100, 100]);
   });
+});
+
+test('a whole power is the repeated product, to rounding, and exact where that is', () => {
+  expect(power(0.9, 0)).toBe(1);
+  expect(power(0.5, 30)).toBe(2 ** -30);
+  expect(power(3, 20)).toBe(3486784401);
+  for (const exponent of [1, 2, 7, 1000]) {
+    let product = 1;
+    for (let t = 0; t < exponent; t++) product *= 0.999;
+    expect(Math.abs(power(0.999, exponent) - product)).toBeLessThan(exponent * 2 ** -52);
+  }
 });
