@@ -80,7 +80,7 @@ describe('runs', () => {
     ['a missing output', () => ({}), /returned nothing, expected a tensor latents/],
     ['a wrong shape', () => ({ latents: tensor([1], [0]) }), /latents has shape \[1\], expected/],
   ])('%s is found before any value is compared', async (_name, answer, message) => {
-    const kernels = kernelsOf({ 'batch-topk': answer as Kernels['operators'][string] });
+    const kernels = kernelsOf({ 'batch-topk': answer });
     const result = await runLaw(batchTopk, batchTopk.laws[0], kernels, { runs: 5, seed: 1 });
     expect(result.outcome).toBe('fail');
     expect(result.failure?.message).toMatch(message);
