@@ -4,7 +4,7 @@
  * @module
  */
 import { Command, CommanderError } from 'commander';
-import pc from 'picocolors';
+import { errorColours } from './training/colours.ts';
 import { version } from './reference/version.ts';
 import { UsageError } from './training/usage-error.ts';
 
@@ -41,7 +41,7 @@ try {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has printed it
   if (error instanceof UsageError) {
-    console.error(`${pc.red('error:')} ${error.message}`);
+    console.error(`${errorColours.red('error:')} ${error.message}`);
     return 2;
   }
   console.error(error instanceof Error ? (error.stack ?? error.message) : error);

@@ -4,7 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import type { Command } from 'commander';
-import pc from 'picocolors';
+import { colours } from '../training/colours.ts';
 import { backendNamed } from '../gpu/backend.ts';
 import { portKernels } from '../gpu/kernels.ts';
 import { dirname } from 'node:path';
@@ -79,7 +79,7 @@ async function certify(
 ): Promise<number> {
   if (options.json !== undefined) await requireWritableFolder(dirname(options.json), '--json');
   const { kernels, device, notes } = await openKernels(options.backend);
-  for (const note of notes) console.log(pc.dim(note));
+  for (const note of notes) console.log(colours.dim(note));
   console.log(
     `${kernels.name} (${device}), ${kernels.dtype}, ${options.runs} cases a law, --seed ${seed}`,
   );
@@ -93,7 +93,7 @@ async function certify(
       spec,
       `matryoshka conformance --backend ${options.backend}`,
     );
-    if (failure !== '') console.log(`\n${pc.red(failure)}`);
+    if (failure !== '') console.log(`\n${colours.red(failure)}`);
   }
   const record = certificate(results, kernels, device, { seed, runs: options.runs });
   if (options.json !== undefined) {
@@ -115,16 +115,18 @@ async function runMutants(
     const { by, cases } = await rejectMutant(mutant, chosen, { ...options, seed });
     if (by === null) {
       survivors++;
-      console.log(pc.red(`✗ ${mutant.operator}: ${mutant.name}: survives ${cases} cases`));
+      console.log(colours.red(`✗ ${mutant.operator}: ${mutant.name}: survives ${cases} cases`));
     } else {
       console.log(
-        `${pc.green('✓')} ${mutant.operator}: ${mutant.name}: rejected at case ${cases} by “${by.law}”`,
+        `${colours.green('✓')} ${mutant.operator}: ${mutant.name}: rejected at case ${cases} by “${by.law}”`,
       );
     }
-    console.log(pc.dim(`    imitates ${mutant.imitates}`));
+    console.log(colours.dim(`    imitates ${mutant.imitates}`));
   }
   const verdict = `${tried.length - survivors} of ${tried.length} mutants rejected`;
-  console.log(`\n${survivors === 0 && tried.length > 0 ? pc.green(verdict) : pc.red(verdict)}`);
+  console.log(
+    `\n${survivors === 0 && tried.length > 0 ? colours.green(verdict) : colours.red(verdict)}`,
+  );
   return survivors === 0 && tried.length > 0 ? 0 : 1;
 }
 
@@ -145,7 +147,7 @@ export async function openKernels(
 
 function list(chosen: readonly KernelSpec[]): void {
   for (const spec of chosen) {
-    console.log(`${pc.bold(spec.name)}  ${spec.summary}`);
+    console.log(`${colours.bold(spec.name)}  ${spec.summary}`);
     for (const [kind, entries] of [
       ['in', spec.inputs],
       ['config', spec.config],
@@ -162,17 +164,17 @@ function list(chosen: readonly KernelSpec[]): void {
 
 function printResult(result: LawResult): void {
   const line = formatResult(result);
-  if (result.outcome === 'pass') console.log(line.replace('✓', pc.green('✓')));
-  else console.log(result.outcome === 'skip' ? pc.yellow(line) : pc.red(line));
+  if (result.outcome === 'pass') console.log(line.replace('✓', colours.green('✓')));
+  else console.log(result.outcome === 'skip' ? colours.yellow(line) : colours.red(line));
 }
 
 function summary({ verdict, counts, kernels, backend }: Certificate): string {
   const cases = kernels.reduce((sum, { cases: ran }) => sum + ran, 0);
-  if (cases === 0) return pc.red(`FAIL ${backend}: no case was run, so nothing is shown`);
+  if (cases === 0) return colours.red(`FAIL ${backend}: no case was run, so nothing is shown`);
   const told = Object.entries(counts)
     .filter(([outcome, count]) => count > 0 || outcome === 'pass' || outcome === 'fail')
     .map(([outcome, count]) => `${count} ${outcome}`)
     .join(', ');
   const line = `${verdict === 'pass' ? 'PASS' : 'FAIL'} ${backend}: ${told}; ${cases.toLocaleString('en')} cases`;
-  return verdict === 'pass' ? pc.green(line) : pc.red(line);
+  return verdict === 'pass' ? colours.green(line) : colours.red(line);
 }

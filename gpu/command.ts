@@ -3,7 +3,7 @@
  * @module
  */
 import type { Command } from 'commander';
-import colours from 'picocolors';
+import { colours } from '../training/colours.ts';
 import { diagnose, type BackendRecord, type Diagnosis } from './doctor.ts';
 
 /** Exits with 0 if any backend works, else with 1. */

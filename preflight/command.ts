@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import pc from 'picocolors';
+import { colours } from '../training/colours.ts';
 import { backendNamed } from '../gpu/backend.ts';
 import { requireWritableFolder, writeTextAtomically } from '../training/atomic-file.ts';
 import { wholeNumber } from '../training/option-values.ts';
@@ -94,14 +94,14 @@ async function preflight(flags: Flags): Promise<number> {
 function verdictTable({ checks, verdict, seconds }: PreflightRecord): string {
   const width = Math.max(...checks.map(({ name }) => name.length));
   const paint = (text: 'GO' | 'NO-GO'): string =>
-    (text === 'GO' ? pc.green : pc.red)(text.padEnd(5));
+    (text === 'GO' ? colours.green : colours.red)(text.padEnd(5));
   return [
     ...checks.map(
       (check) =>
-        `${check.name.padEnd(width)}  ${paint(check.verdict)}  ${check.reason} ${pc.dim(`(${check.seconds.toFixed(0)} s)`)}`,
+        `${check.name.padEnd(width)}  ${paint(check.verdict)}  ${check.reason} ${colours.dim(`(${check.seconds.toFixed(0)} s)`)}`,
     ),
     '',
-    `${pc.bold(paint(verdict).trimEnd())} in ${Math.round(seconds)} s`,
+    `${colours.bold(paint(verdict).trimEnd())} in ${Math.round(seconds)} s`,
   ].join('\n');
 }
 

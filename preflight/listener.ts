@@ -3,7 +3,7 @@
  * @module
  */
 import { SingleBar } from 'cli-progress';
-import pc from 'picocolors';
+import { colours } from '../training/colours.ts';
 import type { Check } from './verdict.ts';
 import type { PreflightListener } from './preflight.ts';
 
@@ -20,12 +20,12 @@ export function createListener(stream: NodeJS.WriteStream): PreflightListener & 
   let laws = 0;
   const cells = new Map<number, number>();
   return {
-    stage: (name) => print(pc.bold(name)),
+    stage: (name) => print(colours.bold(name)),
     backend: (line) => print(`  ${line}`),
     law: (result, total) => {
       laws++;
       if (result.outcome !== 'pass') {
-        print(pc.red(`  ${result.outcome} ${result.kernel}: ${result.law}`));
+        print(colours.red(`  ${result.outcome} ${result.kernel}: ${result.law}`));
         if (result.failure) print(`    ${result.failure.message}`);
       }
       progress.show(laws, total, `laws, ${result.kernel}`);
@@ -47,8 +47,8 @@ export function createListener(stream: NodeJS.WriteStream): PreflightListener & 
 }
 
 function checkLine({ verdict, reason, seconds }: Check): string {
-  const mark = verdict === 'GO' ? pc.green('  GO') : pc.red('  NO-GO');
-  return `${mark}  ${reason} ${pc.dim(`(${seconds.toFixed(0)} s)`)}`;
+  const mark = verdict === 'GO' ? colours.green('  GO') : colours.red('  NO-GO');
+  return `${mark}  ${reason} ${colours.dim(`(${seconds.toFixed(0)} s)`)}`;
 }
 
 interface Progress {

@@ -6,9 +6,9 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Presets, SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
-import pc from 'picocolors';
+import { colours } from '../training/colours.ts';
 import { requireWritableFolder, writeTextAtomically } from '../training/atomic-file.ts';
-import { UsageError } from '../training/usage-error.ts';
+import { realNumber, wholeNumber } from '../training/option-values.ts';
 import { treeMetrics, type TreeMetric } from './experiments/tree-cell.ts';
 import { treeSettings, type TreeOptions, type TreeSettings } from './experiments/tree-settings.ts';
 import { runTree, type TreeProgress, type TreeResults } from './experiments/tree.ts';
@@ -63,7 +63,7 @@ export function addSyntheticCommand(program: Command): void {
     .option(
       '--k <number>',
       'mean latents per row (default: 1.12, the expected L0)',
-      positive('--k'),
+      realNumber('--k', 0, true),
     )
     .option('--steps <n>', 'training steps (default: 4000)', wholeNumber('--steps', 1))
     .option('--batch <n>', 'rows per step (default: 512)', wholeNumber('--batch', 1))
@@ -191,13 +191,13 @@ function summary(results: TreeResults, json: string, report: string): string {
       .join('  ')
       .trimEnd(),
   );
-  const mark = verdict.shown ? pc.green('✓ shown') : pc.red('✗ not shown');
+  const mark = verdict.shown ? colours.green('✓ shown') : colours.red('✗ not shown');
   const { k } = results.settings;
   const notes = [
     verdict.equalL0 ? [] : [`note: a measured L0 is further than 3 % from k = ${formatNumber(k)}`],
     verdict.controlsHold
       ? []
-      : [pc.red('a control misses its exact value: do not trust these numbers')],
+      : [colours.red('a control misses its exact value: do not trust these numbers')],
     architectures
       .filter(({ unconverged }) => unconverged > 0)
       .map(({ name, unconverged }) => `note: ${unconverged} runs of ${name} were still moving`),
@@ -217,28 +217,6 @@ function summary(results: TreeResults, json: string, report: string): string {
 /** 2026-03-31T23-59-59: sorts by time and is a legal file name everywhere. */
 function dateStamp(date: Date): string {
   return date.toISOString().slice(0, 19).replaceAll(':', '-');
-}
-
-function wholeNumber(flag: string, least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < least || text.trim() === '') {
-      throw new UsageError(
-        `${flag}: expected a whole number >= ${least}, got ${JSON.stringify(text)}`,
-      );
-    }
-    return value;
-  };
-}
-
-function positive(flag: string): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isFinite(value) || value <= 0 || text.trim() === '') {
-      throw new UsageError(`${flag}: expected a number above 0, got ${JSON.stringify(text)}`);
-    }
-    return value;
-  };
 }
 
 function widths(text: string): number[] {

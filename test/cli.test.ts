@@ -23,7 +23,7 @@ function matryoshka(...args: readonly string[]): Promise<Ended> {
     execFile(
       process.execPath,
       ['--import', 'tsx', join(root, 'cli.ts'), ...args],
-      { cwd: root, maxBuffer: 2 ** 26 },
+      { cwd: root, maxBuffer: 2 ** 26, env: { ...process.env, CI: 'true', FORCE_COLOR: '' } },
       (error, stdout, stderr) =>
         resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
     );
@@ -57,11 +57,15 @@ describe('wrong usage exits 2 with one line that names the field', () => {
     ['a query that matches nothing', ['conformance', '--only', 'nope'], /--only.*"nope"/],
     ['an unknown backend', ['conformance', '--backend', 'cuda'], /backend.*"cuda"/],
     ['a backend of preflight', ['preflight', '--backend', 'cuda'], /backend.*"cuda"/],
-    ['zero runs', ['conformance', '--runs', '0'], /--runs 0/],
-    ['a seed that is no number', ['conformance', '--seed', 'x'], /--seed x/],
+    ['zero runs', ['conformance', '--runs', '0'], /--runs: expected a whole number >= 1, got "0"/],
+    [
+      'a seed that is no number',
+      ['conformance', '--seed', 'x'],
+      /--seed: expected a whole number >= 0, got "x"/,
+    ],
     ['a certificate below a file', ['conformance', '--json', join(file, 'c.json')], /--json/],
     ['a report below a file', ['preflight', '--out', join(file, 'out')], /--out/],
-    ['no seeds', ['preflight', '--seeds', '0'], /--seeds 0/],
+    ['no seeds', ['preflight', '--seeds', '0'], /--seeds: expected a whole number >= 1, got "0"/],
   ])('%s', async (_name, args, message) => {
     const { code, stderr } = await matryoshka(...args);
     expect(code).toBe(2);
@@ -113,4 +117,10 @@ test('doctor --json says what auto takes', async () => {
   expect(code).toBe(0);
   const { auto, backends } = JSON.parse(stdout) as { auto: string; backends: { name: string }[] };
   expect(backends.map(({ name }) => name)).toContain(auto);
+});
+
+test('a pipe gets no colours, even where CI is set', async () => {
+  const { stdout } = await matryoshka('doctor');
+  const { stderr } = await matryoshka('conformance', '--runs', '0');
+  expect(stdout + stderr).not.toContain('\u001b[');
 });

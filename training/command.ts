@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import pc from 'picocolors';
+import { colours } from './colours.ts';
 import { backendNames } from '../gpu/backend.ts';
 import type { Evaluations } from './evaluate.ts';
 import { SAE_CONFIG, SAE_WEIGHTS } from './formats/sae.ts';
@@ -178,13 +178,13 @@ async function run(settings: RunSettings, json: boolean): Promise<number> {
   }
   if (status === 'interrupted') {
     display.note(
-      `${pc.yellow('stopped')} after step ${step} of ${steps}; all of it is saved in ${settings.out}: give the same command again to go on`,
+      `${colours.yellow('stopped')} after step ${step} of ${steps}; all of it is saved in ${settings.out}: give the same command again to go on`,
     );
     return interruption.status();
   }
   if (evaluations !== null) for (const line of evaluationLines(evaluations)) display.note(line);
   display.note(
-    `${pc.green('done')}: ${step} steps; wrote ${join(settings.out, SAE_WEIGHTS)} and ${SAE_CONFIG}`,
+    `${colours.green('done')}: ${step} steps; wrote ${join(settings.out, SAE_WEIGHTS)} and ${SAE_CONFIG}`,
   );
   return 0;
 }

@@ -12,7 +12,9 @@ export function wholeNumber(option: string, least: number): Parse<number> {
   return (text) => {
     const value = Number(text);
     if (text.trim() === '' || !Number.isSafeInteger(value) || value < least) {
-      throw new UsageError(`${option} ${text}: expected a whole number >= ${least}`);
+      throw new UsageError(
+        `${option}: expected a whole number >= ${least}, got ${JSON.stringify(text)}`,
+      );
     }
     return value;
   };
@@ -28,7 +30,9 @@ export function realNumber(option: string, least: number, above = false): Parse<
       value < least ||
       (above && value === least)
     ) {
-      throw new UsageError(`${option} ${text}: expected a number ${above ? '>' : '>='} ${least}`);
+      throw new UsageError(
+        `${option}: expected a number ${above ? 'above' : '>='} ${least}, got ${JSON.stringify(text)}`,
+      );
     }
     return value;
   };
@@ -41,7 +45,9 @@ export function numberList(option: string): Parse<readonly number[]> {
       const parts = item.split('/').map((part) => (part.trim() === '' ? NaN : Number(part)));
       const value = parts.length === 1 ? parts[0] : parts.length === 2 ? parts[0] / parts[1] : NaN;
       if (!Number.isFinite(value)) {
-        throw new UsageError(`${option} ${text}: expected numbers between commas, got "${item}"`);
+        throw new UsageError(
+          `${option}: expected numbers between commas, got ${JSON.stringify(item)} in ${JSON.stringify(text)}`,
+        );
       }
       return value;
     });
@@ -52,7 +58,9 @@ export function oneOf<T extends string>(option: string, choices: readonly T[]): 
   return (text) => {
     const found = choices.find((choice) => choice === text);
     if (found === undefined) {
-      throw new UsageError(`${option} ${text}: expected one of ${choices.join(', ')}`);
+      throw new UsageError(
+        `${option}: expected one of ${choices.join(', ')}, got ${JSON.stringify(text)}`,
+      );
     }
     return found;
   };

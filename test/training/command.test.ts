@@ -223,7 +223,7 @@ describe('wrong input is a UsageError that names field and value', () => {
       /has no tensor "resid"; float matrices in it: activations/,
     ],
     ['k above d_sae', () => ['--k', '49'], /^k: expected 0 <= k <= d_sae = 48, got 49/],
-    ['k of 0', () => ['--k', '0'], /^--k 0: expected a number > 0/],
+    ['k of 0', () => ['--k', '0'], /^--k: expected a number above 0, got "0"$/],
     [
       'prefixes not increasing',
       () => ['--prefixes', '8,8,48'],
@@ -237,20 +237,24 @@ describe('wrong input is a UsageError that names field and value', () => {
     [
       'prefixes that are no numbers',
       () => ['--prefixes', '8,,48'],
-      /^--prefixes 8,,48: expected numbers between commas, got ""/,
+      /^--prefixes: expected numbers between commas, got "" in "8,,48"$/,
     ],
-    ['a negative rate', () => ['--lr', '-1'], /^--lr -1: expected a number > 0/],
-    ['a rate that is no number', () => ['--k', 'many'], /^--k many: expected a number > 0$/],
+    ['a negative rate', () => ['--lr', '-1'], /^--lr: expected a number above 0, got "-1"$/],
+    [
+      'a rate that is no number',
+      () => ['--k', 'many'],
+      /^--k: expected a number above 0, got "many"$/,
+    ],
     [
       'no backend of that name',
       () => ['--backend', 'cuda'],
-      /^--backend cuda: expected one of auto, tensorflow/,
+      /^--backend: expected one of auto, tensorflow.*, got "cuda"$/,
     ],
-    ['half a step', () => ['--steps', '1.5'], /^--steps 1.5: expected a whole number >= 1/],
+    ['half a step', () => ['--steps', '1.5'], /^--steps: expected a whole number >= 1, got "1.5"$/],
     [
       'an unknown architecture',
       () => ['--arch', 'topk'],
-      /^--arch topk: expected one of matryoshka, batchtopk/,
+      /^--arch: expected one of matryoshka, batchtopk, got "topk"$/,
     ],
     [
       'a batch of more rows than there are',
