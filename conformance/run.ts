@@ -2,6 +2,7 @@
  * Laws against kernels → outcomes. The only engine: the command, the tests and the mutants all come through here.
  * @module
  */
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import {
   Violation,
@@ -90,6 +91,8 @@ export async function runLaws(
       const result = await runLaw(spec, law, kernels, options);
       onResult(result);
       results.push(result);
+      // Kernels in process answer at once, so that nothing else, an interrupt among it, would get a turn.
+      await setImmediate();
     }
   }
   return results;
