@@ -25,7 +25,20 @@ export default tseslint.config(
     },
   },
   {
-    files: ['reference/**/*.ts'],
+    files: ['reference/dialects/*.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            { regex: '^(?!\\.\\.?/[a-z])', message: 'reference/ imports nothing outside itself.' },
+          ],
+        },
+      ],
+    },
+  },
+  {
+    files: ['reference/*.ts'],
     rules: {
       'no-restricted-imports': [
         'error',

@@ -8,7 +8,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Dialect } from '../reference/dialects.ts';
 import { computesOnHost, cutBelowLargest } from './largest.ts';
 import { columnSums, product, sumOfSquares } from './product.ts';
-import { scatterRows } from './select.ts';
+import { scatterRows, selectionScores } from './select.ts';
 import { runningSums, sparseRows } from './sparse-rows.ts';
 import { tidy } from './tidy.ts';
 
@@ -26,7 +26,8 @@ export interface Auxk {
 /**
  * e = x - x̂_G, ê = chosen latents · W_dec (no b_dec), loss = mean over rows of ‖e - ê‖², scaled as the dialect says.
  * @param residual - e, (rows, d_in).
- * @param values - acts or pre-activations as the dialect ranks them, (rows, d_sae).
+ * @param values - acts or pre-activations, (rows, d_sae); ranked as they are, or times decoder norm where the dialect
+ * selects so.
  * @param dead - (d_sae), 1 for dead, else 0; float32.
  * @param alpha - the loss's weight; scales `gradient` alone.
  */
@@ -41,10 +42,15 @@ export function auxk(
   const [rows, d_in] = residual.shape;
   const limit = dialect.auxk.k === 'half-d_in' ? Math.floor(d_in / 2) : dialect.auxk.k;
   return tidy(() => {
-    const chosen = chooseDead(values, dead, Math.min(limit, values.shape[1]));
+    const scores = selectionScores(values, W_dec, dialect);
+    const chosen = chooseDead(scores, dead, Math.min(limit, values.shape[1]));
     const latents: tf.Tensor2D = tf.mul(values, chosen);
-    const miss: tf.Tensor2D = tf.sub(reconstruct(latents, W_dec), residual); // ê - e
-    const factor = auxkScale(residual, dead, dialect);
+    const reconstruction = reconstruct(latents, W_dec); // ê
+    const miss: tf.Tensor2D = tf.sub(reconstruction, residual);
+    let factor = auxkScale(residual, dead, dialect);
+    if (dialect.auxk.whenNothingDecodes === 'is-zero') {
+      factor = tf.mul(factor, tf.any(tf.notEqual(reconstruction, 0)));
+    }
     return {
       loss: tf.mul(factor, tf.div(sumOfSquares(miss), rows)),
       chosen,

@@ -217,6 +217,7 @@ const operators: Readonly<Record<string, DeviceOperator>> = {
         steps: number(call, 'steps'),
         warmupSteps: number(call, 'warmup_steps'),
         decayStart: call.config['decay_start'] as number | null,
+        cosineTo: null,
       },
       dialect,
     ),

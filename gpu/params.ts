@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Dialect } from '../reference/dialects.ts';
 import { matrix, type Matrix } from '../reference/matrix.ts';
 import {
+  drawInitial,
   initialiseParams as initialiseReferenceParams,
   paramNames,
   requireParams,
@@ -83,7 +84,9 @@ export function initialiseParams(
   uniform: () => number,
   dialect: Dialect,
 ): SaeTensors {
-  return uploadParams(initialiseReferenceParams(d_in, d_sae, uniform, dialect));
+  return uploadParams(
+    initialiseReferenceParams(drawInitial(d_in, d_sae, uniform, dialect), dialect),
+  );
 }
 
 /** The four parameters made anew by name, each in a tidy of its own. */

@@ -2,12 +2,11 @@
  * Refuses what this port would compute differently from the reference.
  * @module
  */
+import type { Section } from '../reference/decisions.ts';
 import type { Dialect } from '../reference/dialects.ts';
 import type { TrainConfig } from '../reference/train-step.ts';
 import { UsageError } from '../training/usage-error.ts';
 import { mostSinceFired } from './dead-latents.ts';
-
-type Section = Exclude<keyof Dialect, 'name' | 'source'>;
 
 /**
  * The values each decision may have here; null where any number or switch will do. A decision added to `Dialect` does not
@@ -16,32 +15,51 @@ type Section = Exclude<keyof Dialect, 'name' | 'source'>;
 const supported: {
   readonly [S in Section]: { readonly [D in keyof Dialect[S]]: readonly Dialect[S][D][] | null };
 } = {
+  input: { normaliser: ['none'], epsilon: null, decay: null, estimate: null, folds: null },
   encode: { subtractsDecoderBias: [true, false], usesEncoderBias: [true, false] },
   select: { score: ['acts', 'acts-times-decoder-norm'] },
+  inference: { gate: null, values: null },
   threshold: {
     start: null,
     first: ['assign', 'average'],
     decay: null,
     whenEmpty: ['decay', 'keep'],
   },
+  prefixes: { drawn: ['once'], power: null },
   loss: {
     emptyPrefix: [true, false],
     overDimensions: ['sum', 'mean'],
     overLevels: ['sum', 'mean'],
     defaultWeight: ['one-over-levels', 'one'],
   },
+  penalty: {
+    kind: ['none'],
+    on: null,
+    overPrefixes: null,
+    coefficient: null,
+    controllerStep: null,
+  },
   auxk: {
     values: ['acts', 'pre-activations'],
+    levels: ['last'],
     residual: ['detached', 'attached'],
     normaliser: ['residual-variance', 'none'],
     overDimensions: ['sum', 'mean'],
     k: null,
     scale: ['dead-fraction', 'none'],
+    whenNothingDecodes: ['counts', 'is-zero'],
   },
   deadLatents: {
     unit: ['tokens', 'steps'],
     test: ['at-least', 'above'],
     mask: ['this-step', 'previous-steps'],
+  },
+  jumpRelu: {
+    bandwidth: null,
+    start: null,
+    inputGradient: null,
+    keepsThresholds: null,
+    counts: null,
   },
   decoderNorm: {
     project: ['before-clip', 'after-clip', 'never'],
@@ -55,9 +73,27 @@ const supported: {
     base: null,
     scalesWithWidth: [true, false],
     warmup: ['t-over-w', 't-plus-one-over-w'],
+    decay: ['linear-to-zero', 'cool-down'],
   },
-  initialise: { decoderNorm: null, b_dec: ['geometric-median', 'zero'] },
-  defaults: { auxkAlpha: null, deadAfter: null, thresholdStartStep: null, warmupSteps: null },
+  latentOrder: { permute: ['never'], decay: null },
+  initialise: {
+    draw: null,
+    decoderNorm: null,
+    normEpsilon: null,
+    encoder: null,
+    b_dec: ['geometric-median', 'zero'],
+  },
+  defaults: {
+    selection: null,
+    auxkAlpha: null,
+    deadAfter: null,
+    thresholdStartStep: null,
+    warmupSteps: null,
+    decayFraction: null,
+    sparsityCoefficient: null,
+    sparsityWarmup: null,
+    targetL0: null,
+  },
 };
 
 /**
@@ -67,21 +103,37 @@ const supported: {
 export function requireSupported(config: TrainConfig): void {
   const sections: Readonly<Record<string, unknown>> = { ...config.dialect };
   for (const [section, decisions] of Object.entries(sections)) {
-    if (typeof decisions === 'string') continue; // name and source
+    if (['name', 'source', 'readFrom'].includes(section)) continue;
     for (const [decision, value] of Object.entries(decisions as Record<string, unknown>)) {
       const values = valuesOf(section, decision);
       if (values === null || values?.includes(value) === true) continue;
+      if (section === 'penalty' && isWithoutPenalty(config)) continue;
       const known = values === undefined ? 'no such decision' : values.join(', ');
       throw new UsageError(
         `gpu: dialect ${config.dialect.name} decides ${section}.${decision} = ${JSON.stringify(value)}, which this port does not support; it supports ${known}`,
       );
     }
   }
+  if (config.selection !== 'batch' && config.selection !== 'row') {
+    throw new UsageError(
+      `gpu: selection: this port supports batch and row, got ${JSON.stringify(config.selection)}`,
+    );
+  }
+  if (config.inputScale !== 1) {
+    throw new UsageError(
+      `gpu: inputScale: this port expects inputs that are scaled already, 1, got ${config.inputScale}`,
+    );
+  }
   if (config.deadAfter >= mostSinceFired) {
     throw new UsageError(
       `gpu: deadAfter: expected less than ${mostSinceFired}, which counts stop at, got ${config.deadAfter}`,
     );
   }
+}
+
+/** A penalty times a constant 0, as bm's is unless a run says otherwise. */
+function isWithoutPenalty({ sparsityCoefficient, dialect }: TrainConfig): boolean {
+  return sparsityCoefficient === 0 && dialect.penalty.coefficient === 'constant';
 }
 
 /** undefined for a decision that is not listed. */

@@ -3,12 +3,13 @@
  * @module
  */
 import type { Dialect } from './dialects.ts';
-import { matrix, norm, type Matrix } from './matrix.ts';
-import { paramNames, type SaeParams } from './params.ts';
+import { norm } from './matrix.ts';
+import { eachParam, namesOf, valuesOf, type SaeParams } from './params.ts';
 
-/** 2-norm of the four gradients together. */
+/** 2-norm of all gradients together. */
 export function gradientNorm(gradients: SaeParams): number {
-  return norm(Float64Array.from(paramNames, (name) => norm(values(gradients[name]))));
+  const names = namesOf(gradients);
+  return norm(Float64Array.from(names, (name) => norm(valuesOf(gradients, name))));
 }
 
 /**
@@ -17,7 +18,7 @@ export function gradientNorm(gradients: SaeParams): number {
  */
 export function clipGradients(gradients: SaeParams, maxNorm: number): SaeParams {
   const factor = Math.min(1, maxNorm / (gradientNorm(gradients) + 1e-6));
-  return eachParam((name) => values(gradients[name]).map((g) => factor * g), gradients);
+  return eachParam(gradients, (name) => valuesOf(gradients, name).map((g) => factor * g));
 }
 
 export interface Schedule {
@@ -25,24 +26,36 @@ export interface Schedule {
   /** Total number of updates. */
   readonly steps: number;
   readonly warmupSteps: number;
-  /** First update of the linear decay to 0; null for none. */
+  /** First update of the decay; null for none. */
   readonly decayStart: number | null;
+  /** Rate that a half cosine falls to between warm-up and decay; null for a constant rate. */
+  readonly cosineTo: number | null;
 }
 
 /**
- * Learning rate of update `step` = 0, 1, ...: linear warm-up, constant, then (steps - step) / (steps - decayStart).
- * Source: dl `trainers/trainer.py`, `get_lr_schedule`.
+ * Learning rate of update `step` = 0, 1, ...: linear warm-up; constant or half a cosine; then the dialect's decay, from
+ * what the cosine fell to.
+ * Source: dl `trainers/trainer.py`, `get_lr_schedule`; sl `training/optim.py`, `get_lr_scheduler`; nb `sae.py`,
+ * `get_wsd_scheduler`.
  */
 export function learningRate(step: number, schedule: Schedule, dialect: Dialect): number {
-  const { steps, warmupSteps, decayStart } = schedule;
+  const { learningRate: rate, steps, warmupSteps, decayStart, cosineTo } = schedule;
   if (step < warmupSteps) {
     const done = dialect.learningRate.warmup === 't-over-w' ? step : step + 1;
-    return schedule.learningRate * (done / warmupSteps);
+    return rate * (done / warmupSteps);
   }
   if (decayStart !== null && step >= decayStart) {
-    return schedule.learningRate * ((steps - step) / (steps - decayStart));
+    return (cosineTo ?? rate) * decayFactor(step, steps, decayStart, dialect);
   }
-  return schedule.learningRate;
+  if (cosineTo === null) return rate;
+  const share = (step - warmupSteps) / ((decayStart ?? steps) - warmupSteps);
+  return cosineTo + ((rate - cosineTo) * (1 + Math.cos(Math.PI * share))) / 2;
+}
+
+/** 1 at the decay's start, and 0 or about 0.1 at its end. */
+function decayFactor(step: number, steps: number, start: number, dialect: Dialect): number {
+  if (dialect.learningRate.decay === 'linear-to-zero') return (steps - step) / (steps - start);
+  return 1 - (0.9 * Math.min(step - start, start)) / (steps - start + 0.01);
 }
 
 /**
@@ -83,38 +96,21 @@ export function adamUpdate(
   const { beta1, beta2, epsilon } = dialect.adam;
   const correction1 = 1 - power(beta1, step + 1);
   const correction2 = Math.sqrt(1 - power(beta2, step + 1));
-  const nextM = eachParam((name) => {
-    const g = values(gradients[name]);
-    return values(m[name]).map((old, i) => old + (1 - beta1) * (g[i] - old));
-  }, params);
-  const nextV = eachParam((name) => {
-    const g = values(gradients[name]);
-    return values(v[name]).map((old, i) => beta2 * old + (1 - beta2) * g[i] * g[i]);
-  }, params);
-  const nextParams = eachParam((name) => {
-    const first = values(nextM[name]);
-    const second = values(nextV[name]);
-    return values(params[name]).map(
+  const nextM = eachParam(params, (name) => {
+    const g = valuesOf(gradients, name);
+    return valuesOf(m, name).map((old, i) => old + (1 - beta1) * (g[i] - old));
+  });
+  const nextV = eachParam(params, (name) => {
+    const g = valuesOf(gradients, name);
+    return valuesOf(v, name).map((old, i) => beta2 * old + (1 - beta2) * g[i] * g[i]);
+  });
+  const nextParams = eachParam(params, (name) => {
+    const first = valuesOf(nextM, name);
+    const second = valuesOf(nextV, name);
+    return valuesOf(params, name).map(
       (w, i) =>
         w - ((rate / correction1) * first[i]) / (Math.sqrt(second[i]) / correction2 + epsilon),
     );
-  }, params);
+  });
   return { params: nextParams, m: nextM, v: nextV };
-}
-
-function values(param: Matrix | Float64Array): Float64Array {
-  return param instanceof Float64Array ? param : param.data;
-}
-
-/** The four parameters made anew by name, in the shapes of `like`. */
-function eachParam(
-  make: (name: (typeof paramNames)[number]) => Float64Array,
-  like: SaeParams,
-): SaeParams {
-  return {
-    W_enc: matrix(like.W_enc.rows, like.W_enc.cols, make('W_enc')),
-    b_enc: make('b_enc'),
-    W_dec: matrix(like.W_dec.rows, like.W_dec.cols, make('W_dec')),
-    b_dec: make('b_dec'),
-  };
 }

@@ -15,6 +15,8 @@ import {
   subtract,
   type Matrix,
 } from './matrix.ts';
+import { groups } from './prefixes.ts';
+import { selectionScores } from './select.ts';
 
 export interface Auxk {
   /** Before alpha; 0 if no latent is dead. */
@@ -27,6 +29,41 @@ export interface Auxk {
   readonly gradient: Matrix;
 }
 
+/** An auxiliary loss of one level: `level` g fits the residual of prefix g. */
+export interface LevelAuxk extends Auxk {
+  readonly level: number;
+}
+
+/**
+ * One auxiliary loss for all dead latents, against what the full prefix leaves over; or, in dialects with one for each
+ * level, one for each group that has dead latents, against what its own prefix leaves over. None where the dialect has
+ * no auxiliary loss.
+ * Source: dl `get_auxiliary_loss`; sl `calculate_matryoshka_aux_loss`.
+ * @param x - what the SAE was given, (rows, d_in).
+ * @param reconstructions - of each prefix, (rows, d_in).
+ */
+export function auxkOfLevels(
+  x: Matrix,
+  reconstructions: readonly Matrix[],
+  values: Matrix,
+  W_dec: Matrix,
+  dead: Uint8Array,
+  prefixes: readonly number[],
+  alpha: number,
+  dialect: Dialect,
+): LevelAuxk[] {
+  if (dialect.auxk.values === 'none') return [];
+  return groups(prefixes).flatMap(({ start, end }, g) => {
+    const last = g === prefixes.length - 1;
+    if (dialect.auxk.levels === 'last' && !last) return [];
+    const own = dead.map((flag, j) =>
+      dialect.auxk.levels === 'last' || (j >= start && j < end) ? flag : 0,
+    );
+    const residual = subtract(x, reconstructions[g]);
+    return [{ ...auxk(residual, values, W_dec, own, alpha, dialect), level: g + 1 }];
+  });
+}
+
 /** floor(d_in / 2) or the dialect's number, but no more than there are dead latents. */
 export function auxkCount(dead: Uint8Array, d_in: number, dialect: Dialect): number {
   const limit = dialect.auxk.k === 'half-d_in' ? Math.floor(d_in / 2) : dialect.auxk.k;
@@ -37,7 +74,8 @@ export function auxkCount(dead: Uint8Array, d_in: number, dialect: Dialect): num
  * e = x - x̂_G, ê = chosen latents · W_dec (no b_dec), loss = mean over rows of ‖e - ê‖², divided by the residual's
  * variance mean ‖e - mean e‖² where the dialect normalises.
  * @param residual - e, (rows, d_in).
- * @param values - acts or pre-activations as the dialect ranks them, (rows, d_sae).
+ * @param values - acts or pre-activations, (rows, d_sae); ranked as they are, or times decoder norm where the dialect
+ * selects so.
  * @param dead - (d_sae), 1 for dead.
  * @param alpha - the loss's weight; scales `gradient` alone.
  * @throws {@link RangeError} if the normaliser is 0, as it is for a single row, or a value is not finite.
@@ -53,11 +91,13 @@ export function auxk(
   requireFinite('auxk: residual', residual);
   requireFinite('auxk: values', values);
   const latents = matrix(values.rows, values.cols);
-  const chosen = chooseDead(values, dead, auxkCount(dead, residual.cols, dialect));
-  if (countDead(dead) === 0) {
+  const scores = countDead(dead) === 0 ? values : selectionScores(values, W_dec, dialect);
+  const chosen = chooseDead(scores, dead, auxkCount(dead, residual.cols, dialect));
+  for (let i = 0; i < chosen.length; i++) if (chosen[i] === 1) latents.data[i] = values.data[i];
+  const isZero = dialect.auxk.whenNothingDecodes === 'is-zero' && decodesNothing(latents, W_dec);
+  if (countDead(dead) === 0 || isZero) {
     return { loss: 0, chosen, latents, gradient: matrix(residual.rows, residual.cols) };
   }
-  for (let i = 0; i < chosen.length; i++) if (chosen[i] === 1) latents.data[i] = values.data[i];
   const miss = subtract(multiply(latents, W_dec), residual); // ê - e
   const factor = auxkScale(residual, dead, dialect);
   return {
@@ -101,6 +141,11 @@ function chooseDead(values: Matrix, dead: Uint8Array, count: number): Uint8Array
       .forEach((j) => (chosen[start + j] = 1));
   }
   return chosen;
+}
+
+/** Whether ê is 0 in every row. Source: bm `get_auxiliary_loss`, `aux_reconstruct.abs().sum() > 0`. */
+function decodesNothing(latents: Matrix, W_dec: Matrix): boolean {
+  return multiply(latents, W_dec).data.every((value) => value === 0);
 }
 
 function countDead(dead: Uint8Array): number {

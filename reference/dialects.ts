@@ -1,152 +1,43 @@
 /**
  * Dialects: the published trainers as records of choices.
  *
- * Implementations of the same paper differ in decisions that change numbers. Each decision is one field here, with one
- * meaning; the operators read the field and nothing else, so a trainer is data and not a branch spread over files.
- * Abbreviations of sources: dl = saprmarks/dictionary_learning, bm = bartbussmann/matryoshka_sae, sl = SAELens.
+ * Implementations of the same paper differ in decisions that change numbers. Each decision is one field with one meaning
+ * (decisions.ts); the operators read the field and nothing else, so a trainer is data and not a branch spread over files.
  * @module
  */
+import { decisions, type Decision, type NumberRange, type Section } from './decisions.ts';
+import type { Dialect } from './dialect.ts';
+import { bussmann } from './dialects/bussmann.ts';
+import {
+  dictionaryLearning,
+  dictionaryLearningJumpRelu,
+  dictionaryLearningRelu,
+} from './dialects/dictionary-learning.ts';
+import { nabeshima } from './dialects/nabeshima.ts';
+import { paper } from './dialects/paper.ts';
+import { saelens, saelensJumpRelu, saelensRelu } from './dialects/saelens.ts';
 
-/** One published trainer's decisions. Sizes, k and learning rate belong to a run: see `TrainConfig` in train-step.ts. */
-export interface Dialect {
-  readonly name: string;
-  /** Repository, file and class the decisions were read from. */
-  readonly source: string;
-  readonly encode: {
-    /** pre = (x - b_dec) W_enc + b_enc if true, x W_enc + b_enc if false. */
-    readonly subtractsDecoderBias: boolean;
-    /** Whether b_enc is added and trained. bm declares b_enc and never uses it. */
-    readonly usesEncoderBias: boolean;
-  };
-  readonly select: {
-    /** What is ranked. sl trains with acts times decoder norm, so that a free norm does not decide who is selected. */
-    readonly score: 'acts' | 'acts-times-decoder-norm';
-  };
-  readonly threshold: {
-    /** Value before the first update; -1 (dl) makes inference a plain ReLU. */
-    readonly start: number;
-    /** First update: take the batch's value as it is, or average it with `start`. */
-    readonly first: 'assign' | 'average';
-    /** Weight of the old value in the moving average. */
-    readonly decay: number;
-    /** A batch without a positive latent: shrink the threshold as if its value were 0, or keep it. */
-    readonly whenEmpty: 'decay' | 'keep';
-  };
-  readonly loss: {
-    /** Whether b_dec alone (the prefix of no latents) is a level of its own. */
-    readonly emptyPrefix: boolean;
-    /** Squared error of a row: summed or averaged over d_in. */
-    readonly overDimensions: 'sum' | 'mean';
-    /** Weighted levels: summed or averaged. dl averages after weighting, so equal weights 1/G give 1/G². */
-    readonly overLevels: 'sum' | 'mean';
-    /** Weight of each level unless the run gives weights: 1/G or 1. */
-    readonly defaultWeight: 'one-over-levels' | 'one';
-  };
-  readonly auxk: {
-    /** What dead latents are ranked by and decode: acts (after ReLU), or pre-activations, where negative ones count. */
-    readonly values: 'acts' | 'pre-activations';
-    /** Whether the residual is a constant for the gradient. If not, live latents get a gradient from auxk too. */
-    readonly residual: 'detached' | 'attached';
-    /** What the squared error is divided by: the residual's variance about its batch mean, or nothing. */
-    readonly normaliser: 'residual-variance' | 'none';
-    readonly overDimensions: 'sum' | 'mean';
-    /** Dead latents used per row, at most: floor(d_in / 2), or a number. */
-    readonly k: 'half-d_in' | number;
-    /** Extra factor min(dead / floor(d_in / 2), 1), or none. */
-    readonly scale: 'dead-fraction' | 'none';
-  };
-  readonly deadLatents: {
-    /** What is counted since a latent fired. */
-    readonly unit: 'tokens' | 'steps';
-    /** Dead when the count is at least the limit, or above it. */
-    readonly test: 'at-least' | 'above';
-    /** Whether auxk reads the counts updated by this step's latents, or those before. */
-    readonly mask: 'this-step' | 'previous-steps';
-  };
-  readonly decoderNorm: {
-    /** When the W_dec gradient loses its part parallel to each row. */
-    readonly project: 'before-clip' | 'after-clip' | 'never';
-    /** Added to the row norm when projecting. */
-    readonly projectEpsilon: number;
-    /** When rows of W_dec are rescaled to unit norm. */
-    readonly normalise: 'after-update' | 'before-update' | 'never';
-    /** Added to the row norm when rescaling. */
-    readonly normaliseEpsilon: number;
-  };
-  readonly clip: { readonly maxNorm: number };
-  readonly adam: { readonly beta1: number; readonly beta2: number; readonly epsilon: number };
-  readonly learningRate: {
-    /** Unless the run gives one: a number, or `base / sqrt(d_sae / 16384)`. */
-    readonly base: number;
-    readonly scalesWithWidth: boolean;
-    /** Multiplier of update t while warming up over w steps: t / w (so update 0 has rate 0), or (t + 1) / w. */
-    readonly warmup: 't-over-w' | 't-plus-one-over-w';
-  };
-  readonly initialise: {
-    /** Norm of each W_dec row; W_enc starts as its transpose. */
-    readonly decoderNorm: number;
-    /** b_dec before the first step: the first batch's geometric median, or zero. */
-    readonly b_dec: 'geometric-median' | 'zero';
-  };
-  /** Run settings taken where the run does not give its own. */
-  readonly defaults: {
-    readonly auxkAlpha: number;
-    /** In the unit of `deadLatents.unit`. */
-    readonly deadAfter: number;
-    readonly thresholdStartStep: number;
-    readonly warmupSteps: number;
-  };
-}
+export type { Dialect } from './dialect.ts';
+export { bussmann } from './dialects/bussmann.ts';
+export { dictionaryLearning } from './dialects/dictionary-learning.ts';
+export { nabeshima } from './dialects/nabeshima.ts';
+export { paper } from './dialects/paper.ts';
+export { saelens } from './dialects/saelens.ts';
 
-/**
- * The paper's own training code and this project's canonical dialect: dictionary_learning,
- * `trainers/matryoshka_batch_top_k.py` (MatryoshkaBatchTopKTrainer, MatryoshkaBatchTopKSAE) and `trainers/trainer.py`.
- */
-export const dictionaryLearning: Dialect = {
-  name: 'dictionary_learning',
-  source:
-    'github.com/saprmarks/dictionary_learning, trainers/matryoshka_batch_top_k.py, MatryoshkaBatchTopKTrainer',
-  encode: { subtractsDecoderBias: true, usesEncoderBias: true },
-  select: { score: 'acts' },
-  threshold: { start: -1, first: 'assign', decay: 0.999, whenEmpty: 'decay' },
-  loss: {
-    emptyPrefix: false,
-    overDimensions: 'sum',
-    overLevels: 'mean',
-    defaultWeight: 'one-over-levels',
-  },
-  auxk: {
-    values: 'acts',
-    residual: 'detached',
-    normaliser: 'residual-variance',
-    overDimensions: 'sum',
-    k: 'half-d_in',
-    scale: 'none',
-  },
-  deadLatents: { unit: 'tokens', test: 'at-least', mask: 'this-step' },
-  decoderNorm: {
-    project: 'before-clip',
-    projectEpsilon: 1e-6,
-    normalise: 'after-update',
-    // torch.finfo(float32).eps: the published code runs in float32, and the constant stays in float64.
-    normaliseEpsilon: 2 ** -23,
-  },
-  clip: { maxNorm: 1 },
-  adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
-  learningRate: { base: 2e-4, scalesWithWidth: true, warmup: 't-over-w' },
-  initialise: { decoderNorm: 1, b_dec: 'geometric-median' },
-  defaults: {
-    auxkAlpha: 1 / 32,
-    deadAfter: 10_000_000,
-    thresholdStartStep: 1000,
-    warmupSteps: 1000,
-  },
-};
-
-/** Every dialect by name. */
-export const dialects: Readonly<Record<string, Dialect>> = {
-  [dictionaryLearning.name]: dictionaryLearning,
-};
+/** Every published dialect by name: the five that train Matryoshka SAEs, then other architectures' trainers. */
+export const dialects: Readonly<Record<string, Dialect>> = Object.fromEntries(
+  [
+    dictionaryLearning,
+    bussmann,
+    saelens,
+    nabeshima,
+    paper,
+    dictionaryLearningJumpRelu,
+    dictionaryLearningRelu,
+    saelensJumpRelu,
+    saelensRelu,
+  ].map((dialect) => [dialect.name, dialect]),
+);
 
 /** @throws {@link RangeError} listing the known names. */
 export function dialectNamed(name: string): Dialect {
@@ -157,4 +48,147 @@ export function dialectNamed(name: string): Dialect {
     );
   }
   return found;
+}
+
+/** What a dialect may decide a decision to be. */
+export type Value = string | number | boolean;
+
+/** A decision by its path, such as `loss.overLevels`. */
+export interface NamedDecision extends Decision {
+  readonly path: string;
+}
+
+/** Every decision with its path, in the order of a training step. */
+export const decisionList: readonly NamedDecision[] = Object.entries(decisions).flatMap(
+  ([section, members]) =>
+    Object.entries(members as Readonly<Record<string, Decision>>).map(([name, decision]) => ({
+      ...decision,
+      path: `${section}.${name}`,
+    })),
+);
+
+/** What a dialect decides at a path. @throws {@link RangeError} if there is no such decision. */
+export function decided(dialect: Dialect, path: string): Value {
+  const [section, name] = path.split('.');
+  const values = sectionOf(dialect, section);
+  if (values === undefined || !Object.hasOwn(values, name)) {
+    throw new RangeError(`decision: expected a known one, got ${JSON.stringify(path)}`);
+  }
+  return values[name];
+}
+
+/** The dialect with one decision changed. */
+export function withDecision(dialect: Dialect, path: string, value: Value): Dialect {
+  decided(dialect, path);
+  const [section, name] = path.split('.');
+  return { ...dialect, [section]: { ...sectionOf(dialect, section), [name]: value } };
+}
+
+/** Whether a decision changes anything, given the dialect's others. */
+export function applies(decision: Decision, dialect: Dialect): boolean {
+  if (decision.onlyIf === undefined) return true;
+  const { decision: path, is } = decision.onlyIf;
+  const parent = decisionList.find((other) => other.path === path);
+  return (
+    is.includes(decided(dialect, path) as string | boolean) &&
+    (parent === undefined || applies(parent, dialect))
+  );
+}
+
+/**
+ * A user's own dialect: `{ "name", "extends", ...sections }`, where any decision left out is as in the dialect it extends.
+ * @param json - parsed JSON.
+ * @throws {@link RangeError} naming the field that is unknown, missing or not allowed, its value, and what is.
+ * @example dialectFrom({ name: 'mine', extends: 'saelens', auxk: { residual: 'attached' } })
+ */
+export function dialectFrom(json: unknown): Dialect {
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new RangeError(`dialect: expected an object, got ${JSON.stringify(json)}`);
+  }
+  const { name, extends: base, source, ...sections } = json as Readonly<Record<string, unknown>>;
+  if (typeof name !== 'string' || name === '') {
+    throw new RangeError(`dialect.name: expected a name, got ${JSON.stringify(name)}`);
+  }
+  if (Object.hasOwn(dialects, name)) {
+    throw new RangeError(`dialect.name: ${name} is a published dialect's; expected another`);
+  }
+  if (typeof base !== 'string') {
+    throw new RangeError(
+      `dialect.extends: expected one of ${Object.keys(dialects).join(', ')}, got ${JSON.stringify(base)}`,
+    );
+  }
+  const parent = dialectNamed(base);
+  if (source !== undefined && typeof source !== 'string') {
+    throw new RangeError(`dialect.source: expected a text, got ${JSON.stringify(source)}`);
+  }
+  let dialect: Dialect = { ...parent, name, source: source ?? `extends ${base}`, readFrom: {} };
+  for (const [section, values] of Object.entries(sections)) {
+    if (!Object.hasOwn(decisions, section)) {
+      throw new RangeError(
+        `dialect.${section}: expected one of ${Object.keys(decisions).join(', ')}`,
+      );
+    }
+    if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+      throw new RangeError(
+        `dialect.${section}: expected an object of decisions, got ${JSON.stringify(values)}`,
+      );
+    }
+    for (const [member, value] of Object.entries(values as Readonly<Record<string, unknown>>)) {
+      requireValue(`${section}.${member}`, value);
+      dialect = withDecision(dialect, `${section}.${member}`, value as Value);
+    }
+  }
+  return dialect;
+}
+
+/** @throws {@link RangeError} if the decision is unknown or may not be this value. */
+function requireValue(path: string, value: unknown): void {
+  const decision = decisionList.find((known) => known.path === path);
+  if (decision === undefined) {
+    const [section] = path.split('.');
+    const known = Object.keys(decisions[section as Section]).join(', ');
+    throw new RangeError(`dialect.${path}: no such decision; expected one of ${known}`);
+  }
+  if (decision.values.includes(value)) return;
+  const { number } = decision;
+  if (number !== undefined && typeof value === 'number' && isWithin(value, number)) return;
+  const allowed = [
+    ...decision.values.map((known) => JSON.stringify(known)),
+    ...(number === undefined ? [] : [inWords[number]]),
+  ];
+  throw new RangeError(
+    `dialect.${path}: expected ${allowed.join(' or ')}, got ${JSON.stringify(value)}`,
+  );
+}
+
+const inWords: Readonly<Record<NumberRange, string>> = {
+  any: 'a finite number',
+  '>= 0': 'a number >= 0',
+  '> 0': 'a number > 0',
+  '0 to 1': 'a number from 0 to below 1',
+  'whole >= 0': 'a whole number >= 0',
+  'whole >= -1': 'a whole number >= -1',
+};
+
+function isWithin(value: number, range: NumberRange): boolean {
+  if (!Number.isFinite(value)) return false;
+  switch (range) {
+    case 'any':
+      return true;
+    case '>= 0':
+      return value >= 0;
+    case '> 0':
+      return value > 0;
+    case '0 to 1':
+      return value >= 0 && value < 1;
+    case 'whole >= 0':
+      return Number.isInteger(value) && value >= 0;
+    case 'whole >= -1':
+      return Number.isInteger(value) && value >= -1;
+  }
+}
+
+function sectionOf(dialect: Dialect, section: string): Readonly<Record<string, Value>> | undefined {
+  if (!Object.hasOwn(decisions, section)) return undefined;
+  return dialect[section as Section];
 }

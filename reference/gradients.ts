@@ -1,18 +1,20 @@
 /**
- * Gradients of the total loss for the four parameters, derived by hand.
+ * Gradients of the total loss for the parameters, derived by hand.
  *
  * The selection is a constant (not a straight-through estimator). Every level g or later acts on a latent of group g
  * through one accumulated residual, the suffix sum T_g = Σ_{h >= g} R_h with R_h = (2 c_h / rows) E_h, so no level needs
  * a backward pass of its own.
  * @module
  */
-import type { Auxk } from './auxk.ts';
+import type { LevelAuxk } from './auxk.ts';
 import type { Dialect } from './dialects.ts';
 import { encoderInput } from './encode.ts';
+import { jumpReluGradient, stepGradient, type StraightThrough } from './jump-relu.ts';
 import {
   addScaled,
   columnSums,
   dot,
+  map,
   matrix,
   multiplyTransposed,
   row,
@@ -21,10 +23,11 @@ import {
   type Matrix,
 } from './matrix.ts';
 import type { SaeParams } from './params.ts';
+import type { Penalty } from './penalty.ts';
 import { groups } from './prefixes.ts';
 
 export interface Forward {
-  /** (rows, d_in). */
+  /** What the SAE was given: (rows, d_in). */
   readonly x: Matrix;
   /** (rows, d_sae), before ReLU. */
   readonly pre: Matrix;
@@ -32,7 +35,9 @@ export interface Forward {
   readonly latents: Matrix;
   /** E_0..E_G, each (rows, d_in). */
   readonly errors: readonly Matrix[];
-  readonly auxk: Auxk;
+  readonly auxk: readonly LevelAuxk[];
+  /** The sparsity penalty, if there is one, and what it is multiplied by. */
+  readonly penalty?: { readonly penalty: Penalty; readonly coefficient: number };
 }
 
 /** T_0..T_G from E_0..E_G: what each level's latents, and b_dec (T_0), receive. Each (rows, d_in). */
@@ -43,7 +48,8 @@ export function suffixSums(errors: readonly Matrix[], coefficients: Float64Array
 }
 
 /**
- * ∂W_dec row j = Σ_b a[b,j] T_g[b];  δ[b,j] = T_g[b]·w_j where selected;  ∂W_enc = (x - b_dec)ᵀ δ;  ∂b_enc = Σ_b δ[b];
+ * ∂a[b,j] = T_g[b]·w_j, and the penalty's part;  δ = ∂a where selected (of JumpReLU: straight through);
+ * ∂W_dec row j = Σ_b a[b,j] T_g[b], and the penalty's part;  ∂W_enc = (x - b_dec)ᵀ δ;  ∂b_enc = Σ_b δ[b];
  * ∂b_dec = Σ_b T_0[b] - W_enc Σ_b δ[b]: b_dec acts through the decoder and through the encoder's input.
  * @param coefficients - c_0..c_G.
  * @returns gradients with the parameters' shapes.
@@ -55,39 +61,27 @@ export function gradients(
   coefficients: Float64Array,
   dialect: Dialect,
 ): SaeParams {
-  const { x, pre, latents } = forward;
+  const { x, pre, latents, auxk, penalty } = forward;
   const sums = suffixSums(forward.errors, coefficients);
   if (dialect.auxk.residual === 'attached') {
-    // e = x - x̂_G is then no constant, and x̂_G belongs to every level's latents and to b_dec.
-    for (const sum of sums) addScaled(sum.data, forward.auxk.gradient.data, 1);
+    // e = x - x̂_g is then no constant, and x̂_g belongs to b_dec and to the latents of groups up to g.
+    for (const { gradient, level } of auxk) {
+      for (const sum of sums.slice(0, level + 1)) addScaled(sum.data, gradient.data, 1);
+    }
   }
 
   const W_dec = matrix(params.W_dec.rows, params.W_dec.cols);
-  const delta = matrix(latents.rows, latents.cols); // gradient at the pre-activations
-  const addLatent = (b: number, j: number, latent: number, upstream: Matrix): void => {
-    const d_in = x.cols;
-    for (let i = 0; i < d_in; i++) {
-      const received = upstream.data[b * d_in + i];
-      W_dec.data[j * d_in + i] += latent * received;
-      delta.data[b * delta.cols + j] += received * params.W_dec.data[j * d_in + i];
-    }
-  };
-
-  groups(prefixes).forEach((group, g) => {
-    for (let b = 0; b < latents.rows; b++) {
-      for (let j = group.start; j < group.end; j++) {
-        const latent = latents.data[b * latents.cols + j];
-        if (latent > 0) addLatent(b, j, latent, sums[g + 1]);
-      }
-    }
-  });
-  for (let i = 0; i < pre.data.length; i++) {
-    // Of chosen acts only positive ones pass ReLU; pre-activations pass whatever their sign.
-    const passes = dialect.auxk.values === 'pre-activations' || pre.data[i] > 0;
-    if (forward.auxk.chosen[i] === 0 || !passes) continue;
-    const b = Math.floor(i / latents.cols);
-    addLatent(b, i % latents.cols, forward.auxk.latents.data[i], forward.auxk.gradient);
+  // JumpReLU's thresholds hear of latents that are 0, too.
+  const everywhere = params.threshold !== undefined;
+  const received = receivedByLatents(sums, params.W_dec, prefixes, latents, W_dec, everywhere);
+  if (penalty !== undefined) {
+    addScaled(W_dec.data, penalty.penalty.W_dec.data, penalty.coefficient);
+    addScaled(received.data, penalty.penalty.latents.data, penalty.coefficient);
   }
+
+  const gated = throughSelection(received, forward, params, dialect);
+  const delta = gated.pre; // gradient at the pre-activations
+  for (const term of auxk) addAuxk(term, pre, params.W_dec, W_dec, delta, dialect);
 
   const b_enc = columnSums(delta);
   const b_dec = columnSums(sums[0]);
@@ -100,5 +94,89 @@ export function gradients(
     b_enc: dialect.encode.usesEncoderBias ? b_enc : new Float64Array(b_enc.length),
     W_dec,
     b_dec,
+    ...(gated.threshold === undefined ? {} : { threshold: gated.threshold }),
   };
+}
+
+/** T_g[b]·w_j for each latent that is not 0, or for every one; and Σ_b a[b,j] T_g[b] added to `W_dec`. */
+function receivedByLatents(
+  sums: readonly Matrix[],
+  weights: Matrix,
+  prefixes: readonly number[],
+  latents: Matrix,
+  W_dec: Matrix,
+  everywhere: boolean,
+): Matrix {
+  const received = matrix(latents.rows, latents.cols);
+  groups(prefixes).forEach((group, g) => {
+    for (let b = 0; b < latents.rows; b++) {
+      const upstream = row(sums[g + 1], b);
+      for (let j = group.start; j < group.end; j++) {
+        const latent = latents.data[b * latents.cols + j];
+        if (latent === 0 && !everywhere) continue;
+        received.data[b * latents.cols + j] = dot(upstream, row(weights, j));
+        addScaled(row(W_dec, j), upstream, latent);
+      }
+    }
+  });
+  return received;
+}
+
+/** From latents to pre-activations: where selected; of JumpReLU, straight through its gate and the counts of L0. */
+function throughSelection(
+  received: Matrix,
+  { pre, latents, penalty }: Forward,
+  params: SaeParams,
+  dialect: Dialect,
+): { pre: Matrix; threshold?: Float64Array } {
+  const { threshold } = params;
+  if (threshold === undefined) {
+    return { pre: map(received, (value, i) => (latents.data[i] > 0 ? value : 0)) };
+  }
+  const count = countGradient(pre, latents, threshold, penalty, dialect);
+  const ofLatents = dialect.jumpRelu.counts === 'latents';
+  if (count !== null && ofLatents) addScaled(received.data, count.input.data, 1);
+  const gate = jumpReluGradient(pre, threshold, received, dialect);
+  if (count !== null) addScaled(gate.threshold, count.threshold, 1);
+  if (count !== null && !ofLatents) addScaled(gate.input.data, count.input.data, 1);
+  return { pre: gate.input, threshold: gate.threshold };
+}
+
+/** What an L0 penalty's counts 1[z > θ] pass back to z and θ; null without one. */
+function countGradient(
+  pre: Matrix,
+  latents: Matrix,
+  threshold: Float64Array,
+  penalty: Forward['penalty'],
+  dialect: Dialect,
+): StraightThrough | null {
+  if (penalty === undefined || penalty.penalty.count === 0) return null;
+  const counted = dialect.jumpRelu.counts === 'latents' ? latents : pre;
+  const atCount = penalty.coefficient * penalty.penalty.count;
+  return stepGradient(
+    counted,
+    threshold,
+    map(counted, () => atCount),
+    dialect,
+  );
+}
+
+/** Adds what dead latents that were chosen receive. */
+function addAuxk(
+  term: LevelAuxk,
+  pre: Matrix,
+  weights: Matrix,
+  W_dec: Matrix,
+  delta: Matrix,
+  dialect: Dialect,
+): void {
+  for (let i = 0; i < pre.data.length; i++) {
+    // Of chosen acts only positive ones pass ReLU; pre-activations pass whatever their sign.
+    const passes = dialect.auxk.values === 'pre-activations' || pre.data[i] > 0;
+    if (term.chosen[i] === 0 || !passes) continue;
+    const j = i % pre.cols;
+    const upstream = row(term.gradient, Math.floor(i / pre.cols));
+    addScaled(row(W_dec, j), upstream, term.latents.data[i]);
+    delta.data[i] += dot(upstream, row(weights, j));
+  }
 }

@@ -2,7 +2,7 @@
  * Prefixes 0 < m_1 < ... < m_G = d_sae and the groups between them.
  *
  * A prefix is the first m_g latents; group g holds what prefix g adds to prefix g - 1. One prefix (G = 1) is a plain
- * BatchTopK SAE. Does not draw random prefixes.
+ * BatchTopK SAE. They are fixed for a run, or drawn anew for every batch.
  * @module
  */
 
@@ -54,4 +54,50 @@ export function prefixesFromFractions(fractions: readonly number[], d_sae: numbe
   });
   requirePrefixes(prefixes, d_sae);
   return prefixes;
+}
+
+/**
+ * `count` prefixes, drawn: d_sae always, the others without replacement from least..d_sae - 1, where each draw takes
+ * length v with weight (v - least + 1)^power - (v - least)^power among those left: short prefixes more often.
+ * Published as a truncated Pareto law of power 0.5. Source: nb `sae.py`, `sample_prefixes`.
+ * @param least - the shortest length that may be drawn (1 in nb).
+ * @param uniform - draws from [0, 1); called count - 1 times.
+ * @throws {@link RangeError} if there are fewer lengths than are to be drawn, or a number is not whole.
+ */
+export function samplePrefixes(
+  d_sae: number,
+  count: number,
+  least: number,
+  power: number,
+  uniform: () => number,
+): number[] {
+  const available = d_sae - least;
+  const whole = [d_sae, count, least].every(Number.isInteger);
+  if (!whole || least < 1 || count < 1 || count - 1 > Math.max(available, 0)) {
+    throw new RangeError(
+      `prefixes: expected ${count} whole lengths, ${least} <= m_1 < ... <= d_sae = ${d_sae}, to be possible`,
+    );
+  }
+  const drawn = [d_sae];
+  const left = new Map<number, number>();
+  for (let i = 0; i < available; i++) left.set(least + i, (i + 1) ** power - i ** power);
+  while (drawn.length < count) {
+    const total = [...left.values()].reduce((sum, weight) => sum + weight, 0);
+    const length = lengthAt(left, uniform() * total);
+    left.delete(length);
+    drawn.push(length);
+  }
+  return drawn.sort((a, b) => a - b);
+}
+
+/** The length at which weights, added up in order, pass `target`. */
+function lengthAt(weights: ReadonlyMap<number, number>, target: number): number {
+  let sum = 0;
+  let last = NaN;
+  for (const [length, weight] of weights) {
+    sum += weight;
+    last = length;
+    if (target < sum) return length;
+  }
+  return last; // rounding may leave the sum just below the target
 }

@@ -24,21 +24,27 @@ export function trainConfig(options: TrainOptions): TrainConfig {
   requireWhole('d_sae', d_sae, 1);
   requireWhole('steps', steps, 1);
   const prefixes = options.prefixes ?? [d_sae];
+  const decayFrom = dialect.defaults.decayFraction;
   const config: TrainConfig = {
     dialect,
     d_in,
     d_sae,
     k,
     steps,
-    selection: options.selection ?? 'batch',
+    selection: options.selection ?? dialect.defaults.selection,
     prefixes,
     levelWeights: options.levelWeights ?? defaultLevelWeights(prefixes.length, dialect),
     learningRate: options.learningRate ?? defaultLearningRate(d_sae, dialect),
     warmupSteps: options.warmupSteps ?? dialect.defaults.warmupSteps,
-    decayStart: options.decayStart ?? null,
+    decayStart: options.decayStart ?? (decayFrom === 0 ? null : (1 - decayFrom) * steps),
+    cosineTo: options.cosineTo ?? null,
     auxkAlpha: options.auxkAlpha ?? dialect.defaults.auxkAlpha,
     deadAfter: options.deadAfter ?? dialect.defaults.deadAfter,
     thresholdStartStep: options.thresholdStartStep ?? dialect.defaults.thresholdStartStep,
+    inputScale: options.inputScale ?? 1,
+    sparsityCoefficient: options.sparsityCoefficient ?? dialect.defaults.sparsityCoefficient,
+    sparsityWarmupSteps: options.sparsityWarmupSteps ?? defaultSparsityWarmup(steps, dialect),
+    targetL0: options.targetL0 ?? dialect.defaults.targetL0,
   };
   requireConfig(config);
   return config;
@@ -58,12 +64,22 @@ function requireConfig(config: TrainConfig): void {
   requireNumber('auxkAlpha', config.auxkAlpha);
   requireNumber('deadAfter', config.deadAfter);
   requireWhole('thresholdStartStep', config.thresholdStartStep, -1);
+  requireNumber('sparsityCoefficient', config.sparsityCoefficient);
+  requireWhole('sparsityWarmupSteps', config.sparsityWarmupSteps, 0);
+  requireAbove('targetL0', config.targetL0);
+  requireAbove('inputScale', config.inputScale);
   requireSchedule(config);
 }
 
 /** As dl `get_lr_schedule` asserts: warm-up ends before the run does, and decay starts after it. */
-function requireSchedule({ steps, warmupSteps, decayStart }: TrainConfig): void {
+function requireSchedule({ steps, warmupSteps, decayStart, cosineTo, dialect }: TrainConfig): void {
   requireWhole('warmupSteps', warmupSteps, 0);
+  if (cosineTo !== null) requireNumber('cosineTo', cosineTo);
+  if (dialect.learningRate.decay === 'cool-down') {
+    // nb asserts nothing: a warm-up longer than the run leaves out what would come after it.
+    if (decayStart !== null) requireNumber('decayStart', decayStart);
+    return;
+  }
   if (warmupSteps >= steps) {
     throw new RangeError(`warmupSteps: expected fewer than the ${steps} steps, got ${warmupSteps}`);
   }
@@ -81,6 +97,12 @@ function defaultLearningRate(d_sae: number, dialect: Dialect): number {
   return scalesWithWidth ? base / Math.sqrt(d_sae / 2 ** 14) : base;
 }
 
+/** A share of the run below 1, truncated as nb does; else a number of steps. */
+function defaultSparsityWarmup(steps: number, dialect: Dialect): number {
+  const { sparsityWarmup } = dialect.defaults;
+  return sparsityWarmup < 1 ? Math.trunc(sparsityWarmup * steps) : sparsityWarmup;
+}
+
 function requireWhole(field: string, value: number, least: number): void {
   if (!Number.isInteger(value) || value < least) {
     throw new RangeError(`${field}: expected a whole number >= ${least}, got ${value}`);
@@ -90,5 +112,11 @@ function requireWhole(field: string, value: number, least: number): void {
 function requireNumber(field: string, value: number): void {
   if (!Number.isFinite(value) || value < 0) {
     throw new RangeError(`${field}: expected a number >= 0, got ${value}`);
+  }
+}
+
+function requireAbove(field: string, value: number): void {
+  if (!Number.isFinite(value) || value <= 0) {
+    throw new RangeError(`${field}: expected a number > 0, got ${value}`);
   }
 }

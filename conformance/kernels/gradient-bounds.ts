@@ -2,7 +2,7 @@
  * How far right gradients may be from the reference's, and what both are computed from.
  * @module
  */
-import type { Auxk } from '../../reference/auxk.ts';
+import type { LevelAuxk } from '../../reference/auxk.ts';
 import { decodePrefixes } from '../../reference/decode.ts';
 import { dictionaryLearning } from '../../reference/dialects.ts';
 import type { Forward } from '../../reference/gradients.ts';
@@ -37,7 +37,8 @@ export function inputsOf(call: Call): GradientInputs {
   const auxkLatents = toMatrix(call.inputs.auxk_latents);
   // Of pre-activations only the sign counts, and selected values are positive.
   const pre = latents.data.map((latent, i) => latent + auxkLatents.data[i]);
-  const auxk: Auxk = {
+  const auxk: LevelAuxk = {
+    level: prefixes.length,
     loss: 0, // no gradient depends on it
     chosen: Uint8Array.from(auxkLatents.data, (value) => (value > 0 ? 1 : 0)),
     latents: auxkLatents,
@@ -45,7 +46,7 @@ export function inputsOf(call: Call): GradientInputs {
   };
   const errors = levelErrors(x, params.b_dec, decodePrefixes(latents, params, prefixes));
   return {
-    forward: { x, pre: matrix(latents.rows, latents.cols, pre), latents, errors, auxk },
+    forward: { x, pre: matrix(latents.rows, latents.cols, pre), latents, errors, auxk: [auxk] },
     params,
     prefixes,
     coefficients: levelCoefficients(numbersOf(call, 'level_weights'), x.cols, dictionaryLearning),
@@ -66,7 +67,8 @@ export function inputsOf(call: Call): GradientInputs {
  */
 export function gradientBounds(call: Call, profile: Profile): GradientBounds {
   const { forward, params, prefixes, coefficients } = inputsOf(call);
-  const { x, latents, errors, auxk } = forward;
+  const { x, latents, errors } = forward;
+  const [auxk] = forward.auxk;
   const { W_enc, W_dec, b_dec } = params;
   const [rows, d_in, d_sae, levels] = [x.rows, x.cols, latents.cols, prefixes.length];
   const tiny = (n: number, ...operands: Float64Array[]): number =>

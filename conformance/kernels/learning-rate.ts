@@ -52,6 +52,7 @@ function scheduled(call: Call): Tensors {
           steps: numberOf(call, 'steps'),
           warmupSteps: numberOf(call, 'warmup_steps'),
           decayStart: decay_start === null ? null : Number(decay_start),
+          cosineTo: null,
         },
         dictionaryLearning,
       ),

@@ -80,6 +80,7 @@ export function stepTensors(call: Call, dialect: Dialect = dictionaryLearning): 
     configOf(call, dialect),
   );
   const last = result.reconstructions[result.reconstructions.length - 1];
+  const [auxk] = result.auxk;
   return {
     acts: fromMatrix(result.acts),
     latents: fromMatrix(result.latents),
@@ -87,9 +88,9 @@ export function stepTensors(call: Call, dialect: Dialect = dictionaryLearning): 
     level_losses: fromVector(result.levelLosses.slice(1)),
     reconstruction_loss: scalar(result.reconstructionLoss),
     residual: fromMatrix(subtract(x, last)),
-    auxk_latents: fromMatrix(result.auxk.latents),
-    auxk_gradient: fromMatrix(result.auxk.gradient),
-    auxk_loss: scalar(result.auxk.loss),
+    auxk_latents: fromMatrix(auxk.latents),
+    auxk_gradient: fromMatrix(auxk.gradient),
+    auxk_loss: scalar(auxk.loss),
     loss: scalar(result.loss),
     dead: fromVector(result.dead),
     since_fired: fromVector(result.state.sinceFired),

@@ -205,8 +205,8 @@ export const mutants: readonly Mutant[] = [
     name: 'auxk never propagated',
     imitates: 'crosscode pull 3: auxk computed and logged, without any effect',
     run: changing(({ forward }) => {
-      const { auxk } = forward;
-      return { forward: { ...forward, auxk: { ...auxk, gradient: zeros(auxk.gradient) } } };
+      const auxk = forward.auxk.map((term) => ({ ...term, gradient: zeros(term.gradient) }));
+      return { forward: { ...forward, auxk } };
     }),
   },
   {
@@ -214,8 +214,11 @@ export const mutants: readonly Mutant[] = [
     name: 'alpha applied to auxk once more',
     imitates: 'dictionary_learning pull 34: the weight applied twice',
     run: changing(({ forward }) => {
-      const { auxk } = forward;
-      return { forward: { ...forward, auxk: { ...auxk, gradient: scale(auxk.gradient, 1 / 32) } } };
+      const auxk = forward.auxk.map((term) => ({
+        ...term,
+        gradient: scale(term.gradient, 1 / 32),
+      }));
+      return { forward: { ...forward, auxk } };
     }),
   },
   {

@@ -18,11 +18,13 @@ const otherwise: Dialect = {
   ...dictionaryLearning,
   auxk: {
     values: 'pre-activations',
+    levels: 'last',
     residual: 'detached',
     normaliser: 'none',
     overDimensions: 'mean',
     k: 5,
     scale: 'dead-fraction',
+    whenNothingDecodes: 'counts',
   },
 };
 

@@ -49,20 +49,20 @@ function forwardOf(k: number, deadShare: number, dialect: Dialect, params: SaePa
   // As float32 holds it, so that both sides receive the same.
   const gradient = { ...aux.gradient, data: aux.gradient.data.map(Math.fround) };
   const x = randomMatrix(rows, d_in, uniform);
-  return { x, pre, latents: batchTopK(acts, k), errors, auxk: { ...aux, gradient } };
+  return { x, pre, latents: batchTopK(acts, k), errors, auxk: [{ ...aux, gradient, level: prefixes.length }] };
 }
 
 /** Every sum of the gradients with the sizes of its terms: what their bounds are relative to. */
 function sizes(forward: reference.Forward, params: SaeParams, dialect: Dialect): SaeParams {
   const { pre, latents, errors } = forward;
   const input = magnitudes(encoderInput(forward.x, params, dialect));
-  const aux = {
-    ...forward.auxk,
-    latents: magnitudes(forward.auxk.latents),
-    gradient: magnitudes(forward.auxk.gradient),
-  };
+  const auxk = forward.auxk.map((term) => ({
+    ...term,
+    latents: magnitudes(term.latents),
+    gradient: magnitudes(term.gradient),
+  }));
   const size = reference.gradients(
-    { x: input, pre, latents, errors: errors.map(magnitudes), auxk: aux },
+    { x: input, pre, latents, errors: errors.map(magnitudes), auxk },
     {
       // b_dec's gradient is a difference: the sign makes it the sum of both sizes.
       W_enc: scale(magnitudes(params.W_enc), -1),
@@ -83,10 +83,11 @@ onEachBackend('gradients', (profile) => {
     async (_what, k, deadShare, dialect) => {
       const params = randomParams(d_in, d_sae, seeded('params').uniform);
       const forward = forwardOf(k, deadShare, dialect, params);
+      const [auxk] = forward.auxk;
       const chosen: Matrix = {
         rows,
         cols: d_sae,
-        data: Float64Array.from(forward.auxk.chosen),
+        data: Float64Array.from(auxk.chosen),
       };
       const device = {
         x: upload(forward.x),
@@ -96,8 +97,8 @@ onEachBackend('gradients', (profile) => {
         auxk: {
           loss: tf.scalar(0),
           chosen: upload(chosen),
-          latents: upload(forward.auxk.latents),
-          gradient: upload(forward.auxk.gradient),
+          latents: upload(auxk.latents),
+          gradient: upload(auxk.gradient),
         },
       };
       const pt = uploadParams(params);

@@ -17,7 +17,10 @@ onEachBackend('parameters', () => {
 
   test('start as the reference from the same seed, rounded to float32', async () => {
     const device = initialiseParams(5, 8, createRng(7).uniform, dictionaryLearning);
-    const want = reference.initialiseParams(5, 8, createRng(7).uniform, dictionaryLearning);
+    const want = reference.initialiseParams(
+      reference.drawInitial(5, 8, createRng(7).uniform, dictionaryLearning),
+      dictionaryLearning,
+    );
     const got = await downloadParams(device);
     expect(got.W_dec.data).toEqual(want.W_dec.data.map(Math.fround));
     expect(got.W_enc.data).toEqual(want.W_enc.data.map(Math.fround));

@@ -47,7 +47,13 @@ describe('clipping', () => {
 });
 
 describe('the learning rate', () => {
-  const schedule: Schedule = { learningRate: 2, steps: 7, warmupSteps: 2, decayStart: 4 };
+  const schedule: Schedule = {
+    learningRate: 2,
+    steps: 7,
+    warmupSteps: 2,
+    decayStart: 4,
+    cosineTo: null,
+  };
   const rates = (given: Schedule, dialect = dictionaryLearning): number[] =>
     Array.from({ length: given.steps }, (_, t) => learningRate(t, given, dialect));
 

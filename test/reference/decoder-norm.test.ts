@@ -19,8 +19,10 @@ describe('rows of W_dec', () => {
     expect([...row(unit, 1)]).toEqual([0, 0]);
   });
 
-  test('without epsilon a zero row is NaN', () => {
-    expect([...row(normaliseRows(W_dec, 0), 1)]).toEqual([NaN, NaN]);
+  test('without epsilon a zero row is refused, where the published code goes on with NaN', () => {
+    expect(() => normaliseRows(W_dec, 0)).toThrow(
+      new RangeError('W_dec: expected rows of a norm above 0 to rescale, got 0 in row 1'),
+    );
   });
 });
 
@@ -33,7 +35,8 @@ describe('a gradient', () => {
 
   test('loses its part along each row', () => {
     // Along [0.6, 0.8]: 11, so [5, 10] - [6.6, 8.8].
-    const [x, y] = projectGradient(gradient, W_dec, 0).data;
+    const first = fromRows([[3, 4]]);
+    const [x, y] = projectGradient(fromRows([[5, 10]]), first, 0).data;
     expect(x).toBeCloseTo(-1.6, 12);
     expect(y).toBeCloseTo(1.2, 12);
   });

@@ -160,7 +160,7 @@ describe('single operators', () => {
       expect(() => trainConfig(run)).toThrow(RangeError);
       return;
     }
-    const schedule = { learningRate: 1, steps, warmupSteps, decayStart };
+    const schedule = { learningRate: 1, steps, warmupSteps, decayStart, cosineTo: null };
     const expected = recording.values(`lr_multipliers.${recorded.id}`);
     const got = expected.map((_, t) => learningRate(t, schedule, dictionaryLearning));
     expect(relativeError(got, expected)).toBeLessThan(1e-15);
@@ -321,7 +321,7 @@ function* quantities(
   yield ['latents', result.latents.data, recording.values('latents', t)];
   yield ['level losses', result.levelLosses.slice(1), recording.values('level_losses', t)];
   yield ['reconstruction loss', [result.reconstructionLoss], recording.values('l2', t)];
-  yield ['auxk', [result.auxk.loss], recording.values('auxk', t)];
+  yield ['auxk', [result.auxk[0].loss], recording.values('auxk', t)];
   yield ['loss', [result.loss], recording.values('loss', t)];
   yield ['gradient norm', [result.gradientNorm], recording.values('grad_norm', t)];
   yield ['learning rate', [result.learningRate], recording.values('lr', t)];

@@ -149,7 +149,13 @@ function moved(world: World, name: (typeof paramNames)[number], at: number, by: 
 
 function gradientsOf(world: World, at: Forward, dialect: Dialect): SaeParams {
   const c = levelCoefficients(weights, d_in, dialect);
-  return gradients({ x: world.x, ...at, auxk: at.aux }, world.params, prefixes, c, dialect);
+  return gradients(
+    { x: world.x, ...at, auxk: [{ ...at.aux, level: prefixes.length }] },
+    world.params,
+    prefixes,
+    c,
+    dialect,
+  );
 }
 
 const change = (edit: (dialect: Dialect) => Partial<Dialect>): Dialect => ({

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { dictionaryLearning } from '../../reference/dialects.ts';
 import { matrix, norm, row, transpose } from '../../reference/matrix.ts';
 import {
+  drawInitial,
   initialiseParams,
   paramNames,
   requireParams,
@@ -20,12 +21,15 @@ describe('initial parameters', () => {
   const draws = [0.9, 0.1, 0.5, 0.75, 0.25, 0.5];
   const start = (dialect = dictionaryLearning): SaeParams => {
     let at = 0;
-    return initialiseParams(2, 3, () => draws[at++], dialect);
+    return initialiseParams(
+      drawInitial(2, 3, () => draws[at++], dialect),
+      dialect,
+    );
   };
 
   test('are drawn row by row, one draw for each value', () => {
     let drawn = 0;
-    initialiseParams(4, 6, () => (drawn++, 0.75), dictionaryLearning);
+    drawInitial(4, 6, () => (drawn++, 0.75), dictionaryLearning);
     expect(drawn).toBe(24);
     // 2 u - 1 = [0.8, -0.8], [0, 0.5], [-0.5, 0], each row then at unit norm.
     const unit = [Math.SQRT1_2, -Math.SQRT1_2, 0, 1, -1, 0];
@@ -46,7 +50,7 @@ describe('initial parameters', () => {
   });
 
   test('a row that is drawn as zero stays zero', () => {
-    expect([...initialiseParams(2, 1, () => 0.5, dictionaryLearning).W_dec.data]).toEqual([0, 0]);
+    expect([...initialiseParams(matrix(1, 2), dictionaryLearning).W_dec.data]).toEqual([0, 0]);
   });
 });
 

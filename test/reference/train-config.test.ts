@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { dialectNamed, dictionaryLearning, type Dialect } from '../../reference/dialects.ts';
+import {
+  dialectNamed,
+  dialects,
+  dictionaryLearning,
+  type Dialect,
+} from '../../reference/dialects.ts';
 import { trainConfig, type TrainOptions } from '../../reference/train-config.ts';
 
 const base: TrainOptions = { d_in: 8, d_sae: 16_384, k: 4, steps: 5000 };
@@ -15,9 +20,14 @@ describe('defaults', () => {
       learningRate: 2e-4,
       warmupSteps: 1000,
       decayStart: null,
+      cosineTo: null,
       auxkAlpha: 1 / 32,
       deadAfter: 10_000_000,
       thresholdStartStep: 1000,
+      inputScale: 1,
+      sparsityCoefficient: 0,
+      sparsityWarmupSteps: 0,
+      targetL0: 20,
     });
   });
 
@@ -32,7 +42,13 @@ describe('defaults', () => {
       ...dictionaryLearning,
       loss: { ...dictionaryLearning.loss, defaultWeight: 'one' },
       learningRate: { ...dictionaryLearning.learningRate, base: 3e-4, scalesWithWidth: false },
-      defaults: { auxkAlpha: 1, deadAfter: 20, thresholdStartStep: -1, warmupSteps: 0 },
+      defaults: {
+        ...dictionaryLearning.defaults,
+        auxkAlpha: 1,
+        deadAfter: 20,
+        thresholdStartStep: -1,
+        warmupSteps: 0,
+      },
     };
     const config = trainConfig({ ...base, d_sae: 4, dialect, prefixes: [1, 4] });
     expect(config).toMatchObject({
@@ -97,7 +113,7 @@ test('a dialect is found by its name, and by no other', () => {
   expect(dialectNamed('dictionary_learning')).toBe(dictionaryLearning);
   for (const name of ['', 'toString', 'Dictionary_Learning']) {
     expect(() => dialectNamed(name)).toThrow(
-      `dialect: expected one of dictionary_learning, got "${name}"`,
+      `dialect: expected one of ${Object.keys(dialects).join(', ')}, got "${name}"`,
     );
   }
 });
