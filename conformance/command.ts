@@ -10,19 +10,24 @@ import { portKernels } from '../gpu/kernels.ts';
 import { dirname } from 'node:path';
 import { requireWritableFolder, writeTextAtomically } from '../training/atomic-file.ts';
 import { wholeNumber } from '../training/option-values.ts';
-import { usage } from '../training/usage-error.ts';
+import { usage, UsageError } from '../training/usage-error.ts';
 import { certificate, type Certificate } from './certificate.ts';
 import { formatFailure, formatResult } from './format.ts';
+import { openKernelProcess } from './kernel-process.ts';
 import type { Kernels, KernelSpec } from './kernel.ts';
 import { specs } from './kernels/all.ts';
 import { mutants } from './mutants/all.ts';
 import { selectLaws } from './query.ts';
+import { processKernels } from './process-kernels.ts';
 import { referenceKernels } from './reference-kernels.ts';
 import { rejectMutant } from './reject.ts';
 import { runLaws, type LawResult } from './run.ts';
 
 interface Options {
   readonly backend: string;
+  readonly kernel?: string;
+  readonly dtype?: string;
+  readonly timeLimit: number;
   readonly only: readonly string[];
   readonly runs: number;
   readonly seed?: number;
@@ -42,6 +47,17 @@ export function addConformanceCommand(program: Command): void {
       'Holds every kernel against the float64 reference by laws over generated cases. A bound comes from the kernel’s declared arithmetic, never from what passes.',
     )
     .option('--backend <name>', 'auto, tensorflow, webgpu, wasm, cpu, or reference', 'auto')
+    .option(
+      '--kernel <command>',
+      'kernels in another process, in any language: see docs/certify.md',
+    )
+    .option('--dtype <name>', 'one of those the kernel offers (default: its first)')
+    .option(
+      '--time-limit <seconds>',
+      'longest that one call to --kernel may take',
+      wholeNumber('--time-limit', 1),
+      10,
+    )
     .option(
       '--only <query>',
       'a kernel, or part of "kernel: law"; may be repeated',
@@ -78,29 +94,37 @@ async function certify(
   options: Options,
 ): Promise<number> {
   if (options.json !== undefined) await requireWritableFolder(dirname(options.json), '--json');
-  const { kernels, device, notes } = await openKernels(options.backend);
-  for (const note of notes) console.log(colours.dim(note));
+  const opened = await openKernels(options, chosen);
+  const { kernels, device } = opened;
+  for (const note of opened.notes) console.log(colours.dim(note));
   console.log(
     `${kernels.name} (${device}), ${kernels.dtype}, ${options.runs} cases a law, --seed ${seed}`,
   );
-  const results = await runLaws(chosen, kernels, { ...options, seed }, (result) =>
-    printResult(result),
-  );
-  for (const result of results) {
-    const spec = chosen.find(({ name }) => name === result.kernel)!;
-    const failure = formatFailure(
-      result,
-      spec,
-      `matryoshka conformance --backend ${options.backend}`,
+  try {
+    const results = await runLaws(chosen, kernels, { ...options, seed }, (result) =>
+      printResult(result),
     );
-    if (failure !== '') console.log(`\n${colours.red(failure)}`);
+    for (const result of results) {
+      const spec = chosen.find(({ name }) => name === result.kernel)!;
+      const failure = formatFailure(result, spec, commandOf(options));
+      if (failure !== '') console.log(`\n${colours.red(failure)}`);
+    }
+    const record = certificate(results, kernels, device, { seed, runs: options.runs });
+    if (options.json !== undefined) {
+      await writeTextAtomically(options.json, `${JSON.stringify(record, null, 2)}\n`);
+    }
+    console.log(`\n${summary(record)}`);
+    return record.verdict === 'pass' ? 0 : 1;
+  } finally {
+    opened.close();
   }
-  const record = certificate(results, kernels, device, { seed, runs: options.runs });
-  if (options.json !== undefined) {
-    await writeTextAtomically(options.json, `${JSON.stringify(record, null, 2)}\n`);
-  }
-  console.log(`\n${summary(record)}`);
-  return record.verdict === 'pass' ? 0 : 1;
+}
+
+/** The command that repeats this one, as far as the kernels under test go. */
+function commandOf({ kernel, backend, dtype }: Options): string {
+  const under =
+    kernel === undefined ? `--backend ${backend}` : `--kernel ${JSON.stringify(kernel)}`;
+  return `matryoshka conformance ${under}${dtype === undefined ? '' : ` --dtype ${dtype}`}`;
 }
 
 async function runMutants(
@@ -130,19 +154,66 @@ async function runMutants(
   return survivors === 0 && tried.length > 0 ? 0 : 1;
 }
 
-/** The kernels of a backend, what computes them, and why no better backend was taken. */
+interface Opened {
+  readonly kernels: Kernels;
+  readonly device: string;
+  /** What a user should know: which backends were passed over and why, what a kernel printed. */
+  readonly notes: readonly string[];
+  readonly close: () => void;
+}
+
+/** The kernels under test: a process's, a backend's, or the reference. */
 export async function openKernels(
-  name: string,
-): Promise<{ kernels: Kernels; device: string; notes: readonly string[] }> {
-  if (name === 'reference') {
-    return {
-      kernels: referenceKernels,
-      device: `Node ${process.version}, plain TypeScript`,
-      notes: [],
-    };
+  options: Pick<Options, 'backend' | 'kernel' | 'dtype' | 'timeLimit'>,
+  chosen: readonly KernelSpec[],
+): Promise<Opened> {
+  const { kernel, backend } = options;
+  if (kernel !== undefined) return openProcess(kernel, options, chosen);
+  if (options.dtype !== undefined) {
+    throw new UsageError('--dtype: expected with --kernel only; a backend has one dtype');
   }
-  const wanted = usage(() => backendNamed(name));
-  return portKernels(wanted);
+  const close = (): void => {};
+  if (backend === 'reference') {
+    const device = `Node ${process.version}, plain TypeScript`;
+    return { kernels: referenceKernels, device, notes: [], close };
+  }
+  return { ...(await portKernels(usage(() => backendNamed(backend)))), close };
+}
+
+async function openProcess(
+  command: string,
+  { dtype, timeLimit }: Pick<Options, 'dtype' | 'timeLimit'>,
+  chosen: readonly KernelSpec[],
+): Promise<Opened> {
+  let strays = 0;
+  const opened = await openKernelProcess(command, {
+    timeLimit: timeLimit * 1000,
+    startLimit: 60_000,
+    onStray: (text, bytes) => {
+      if (strays++ > 0) return; // told once: a kernel that prints does so in every call
+      console.log(
+        colours.yellow(
+          `the kernel printed ${bytes} bytes on standard output, where answers belong (print on standard error): ${JSON.stringify(text)}`,
+        ),
+      );
+    },
+  });
+  const { hello } = opened;
+  const format = hello.dtypes.find((offered) => offered === (dtype ?? hello.dtypes[0]));
+  if (format === undefined) {
+    opened.close();
+    throw new UsageError(
+      `--dtype: ${hello.name} offers ${hello.dtypes.join(', ')}, got ${JSON.stringify(dtype)}`,
+    );
+  }
+  const known = new Set(specs.map(({ name }) => name));
+  const unknown = hello.operators.filter((name) => !known.has(name));
+  return {
+    kernels: processKernels(opened, format, chosen),
+    device: hello.device,
+    notes: unknown.map((name) => `${hello.name} offers ${name}, which this suite does not know`),
+    close: () => opened.close(),
+  };
 }
 
 function list(chosen: readonly KernelSpec[]): void {

@@ -7,6 +7,7 @@
  */
 import type fc from 'fast-check';
 import type { Profile } from './error-model.ts';
+import type { FloatFormat } from './number-formats.ts';
 
 /** Row-major values; a scalar has shape []. float64 carries any narrower type exactly. */
 export interface Tensor {
@@ -24,14 +25,19 @@ export interface Call {
   readonly inputs: Tensors;
 }
 
-/** One operator of one kernel. Refuses a call by throwing. */
-export type Operator = (call: Call) => Tensors | Promise<Tensors>;
+/**
+ * One operator of one kernel. Refuses a call by throwing.
+ * @param fill - what buffers for outputs hold before the call, where the kernel is given any: NaN unless a law says.
+ */
+export type Operator = (call: Call, fill?: number) => Tensors | Promise<Tensors>;
 
 /** A set of kernels under test. */
 export interface Kernels {
   readonly name: string;
-  readonly dtype: 'float32' | 'float64';
+  readonly dtype: FloatFormat;
   readonly profile: Profile;
+  /** Whether the same call always has the same bits; true unless it says otherwise. */
+  readonly deterministic?: boolean;
   /** By operator name; a missing operator is skipped, never passed. */
   readonly operators: Readonly<Record<string, Operator>>;
 }
@@ -60,8 +66,7 @@ export interface Law {
   readonly name: string;
   /** What is wrong in one case, in words, or null. */
   readonly check: (given: LawCase, subject: Subject) => Promise<string | null>;
-  /** A fast-check property that fails with a {@link Violation}. */
-  readonly property: (subject: Subject) => fc.IAsyncProperty<[LawCase]>;
+  readonly cases: fc.Arbitrary<LawCase>;
 }
 
 /** A law's case: the first call, and whatever else the law needs to build further calls. */
@@ -72,8 +77,9 @@ export interface LawCase {
 /** The operator under test, as laws see it. */
 export interface Subject {
   /** Calls the operator and checks the names and shapes of what it returns. */
-  readonly run: (call: Call) => Promise<Tensors>;
+  readonly run: (call: Call, fill?: number) => Promise<Tensors>;
   readonly profile: Profile;
+  readonly deterministic: boolean;
 }
 
 /** How a law was broken: the place, and both values. */
@@ -86,5 +92,13 @@ export class Violation extends Error {
     this.name = 'Violation';
     this.law = law;
     this.call = call;
+  }
+}
+
+/** A kernel that died, hung, or answered what is no answer: never a refusal, whatever the call. */
+export class KernelCrash extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'KernelCrash';
   }
 }

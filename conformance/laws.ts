@@ -2,10 +2,11 @@
  * How laws are written, and the two that every operator has.
  * @module
  */
-import fc from 'fast-check';
+import type fc from 'fast-check';
 import { compareTensors, hasNonFinite } from './compare.ts';
 import type { Profile } from './error-model.ts';
 import {
+  KernelCrash,
   Violation,
   type Call,
   type KernelSpec,
@@ -27,13 +28,19 @@ export function law<T extends LawCase>(
 ): Law {
   return {
     name,
+    cases,
     check: check as Law['check'],
-    property: (subject) =>
-      fc.asyncProperty(cases, async (given) => {
-        const wrong = await check(given, subject);
-        if (wrong !== null) throw new Violation(name, wrong, given.call);
-      }),
   };
+}
+
+/** What the kernel answers, or null if it refuses the call. A crash is no refusal. */
+export async function answerOrRefusal(call: Call, { run }: Subject): Promise<Tensors | null> {
+  try {
+    return await run(call);
+  } catch (error) {
+    if (error instanceof Violation || error instanceof KernelCrash) throw error;
+    return null;
+  }
 }
 
 /** What is wrong with these answers to this call by the operator's acceptance, or null. */
@@ -43,7 +50,14 @@ export function judge(
   outputs: Tensors,
   profile: Profile,
 ): Promise<string | null> {
-  return spec.laws[0].check({ call }, { run: () => Promise.resolve(outputs), profile });
+  return spec.laws[0].check(
+    { call },
+    {
+      run: () => Promise.resolve(outputs),
+      profile,
+      deterministic: true,
+    },
+  );
 }
 
 /** Cases of a law that needs nothing but the call. */
@@ -80,14 +94,8 @@ export function neverHidesNonFinite(calls: fc.Arbitrary<Call>): Law {
     'refuses NaN and infinity or lets them show',
     only(calls),
     async ({ call }, subject) => {
-      let outputs: Tensors;
-      try {
-        outputs = await subject.run(call);
-      } catch (error) {
-        if (error instanceof Violation) throw error;
-        return null;
-      }
-      return hasNonFinite(outputs)
+      const outputs = await answerOrRefusal(call, subject);
+      return outputs === null || hasNonFinite(outputs)
         ? null
         : 'returned only finite values for an input that is not finite';
     },

@@ -19,10 +19,14 @@ import { saelens, saelensJumpRelu, saelensRelu } from './dialects/saelens.ts';
 
 export type { Dialect } from './dialect.ts';
 export { bussmann } from './dialects/bussmann.ts';
-export { dictionaryLearning } from './dialects/dictionary-learning.ts';
+export {
+  dictionaryLearning,
+  dictionaryLearningJumpRelu,
+  dictionaryLearningRelu,
+} from './dialects/dictionary-learning.ts';
 export { nabeshima } from './dialects/nabeshima.ts';
 export { paper } from './dialects/paper.ts';
-export { saelens } from './dialects/saelens.ts';
+export { saelens, saelensJumpRelu, saelensRelu } from './dialects/saelens.ts';
 
 /** Every published dialect by name: the five that train Matryoshka SAEs, then other architectures' trainers. */
 export const dialects: Readonly<Record<string, Dialect>> = Object.fromEntries(

@@ -2,6 +2,7 @@
  * Every operator the suite knows, in the order data flows.
  * @module
  */
+import { withConduct } from '../conduct.ts';
 import type { KernelSpec } from '../kernel.ts';
 import { adamUpdate, clipGradients, learningRate } from './adam.ts';
 import { auxk } from './auxk.ts';
@@ -16,22 +17,24 @@ import { aboveThreshold, batchTopk, topk } from './select.ts';
 import { updateThreshold } from './threshold.ts';
 import { trainStep } from './train-step.ts';
 
-export const specs: readonly KernelSpec[] = [
-  geometricMedian,
-  encode,
-  batchTopk,
-  topk,
-  aboveThreshold,
-  updateThreshold,
-  decode,
-  loss,
-  sinceFired,
-  auxk,
-  gradients,
-  projectGradient,
-  clipGradients,
-  learningRate,
-  adamUpdate,
-  normaliseRows,
-  trainStep,
-];
+export const specs: readonly KernelSpec[] = (
+  [
+    geometricMedian,
+    encode,
+    batchTopk,
+    topk,
+    aboveThreshold,
+    updateThreshold,
+    decode,
+    loss,
+    sinceFired,
+    auxk,
+    gradients,
+    projectGradient,
+    clipGradients,
+    learningRate,
+    adamUpdate,
+    normaliseRows,
+    trainStep,
+  ] as const
+).map(withConduct);

@@ -19,14 +19,13 @@ import {
 import { compareTensor, compareTensors, hasNonFinite, place } from '../compare.ts';
 import { float32, largestMagnitude, underflow, type Profile } from '../error-model.ts';
 import {
-  Violation,
   type Call,
   type KernelSpec,
   type Law,
   type Tensor,
   type Tensors,
 } from '../kernel.ts';
-import { law, neverHidesNonFinite, only } from '../laws.ts';
+import { answerOrRefusal, law, neverHidesNonFinite, only } from '../laws.ts';
 import { fromMatrix, fromVector, numberOf, scalar, tensor, toMatrix } from '../tensors.ts';
 import { usedLatents, withValue } from './decode.ts';
 import { divisionRoundings, elementwise, growth, meanSquare, type Known } from './loss.ts';
@@ -323,16 +322,11 @@ const noVarianceCalls: fc.Arbitrary<Call> = fc.oneof(
 const refusesNoVariance: Law = law(
   'a residual without variance is refused, or shows as NaN or infinity',
   only(noVarianceCalls),
-  async ({ call }, { run }) => {
-    try {
-      const outputs = await run(call);
-      return hasNonFinite(outputs)
-        ? null
-        : `returned the loss ${outputs.loss.data[0]} for a residual without variance`;
-    } catch (error) {
-      if (error instanceof Violation) throw error;
-      return null;
-    }
+  async ({ call }, subject) => {
+    const outputs = await answerOrRefusal(call, subject);
+    return outputs === null || hasNonFinite(outputs)
+      ? null
+      : `returned the loss ${outputs.loss.data[0]} for a residual without variance`;
   },
 );
 

@@ -15,8 +15,8 @@ import { columnMeans, map, matrix, norm, row, type Matrix } from '../../referenc
 import { permutationOf, withNonFinite } from '../arbitraries.ts';
 import { hasNonFinite } from '../compare.ts';
 import { float32, type Profile } from '../error-model.ts';
-import { Violation, type Call, type KernelSpec, type Tensors } from '../kernel.ts';
-import { law, neverHidesNonFinite, only } from '../laws.ts';
+import type { Call, KernelSpec } from '../kernel.ts';
+import { answerOrRefusal, law, neverHidesNonFinite, only } from '../laws.ts';
 import { fromMatrix, fromVector, toMatrix } from '../tensors.ts';
 import { growth } from './decoder-norm.ts';
 
@@ -294,15 +294,9 @@ export const geometricMedian: KernelSpec = {
     law(
       'refuses rows of which one is the mean itself, as a single row is, or returns NaN',
       only(meetingRow),
-      async ({ call }, { run }) => {
-        let output: Tensors;
-        try {
-          output = await run(call);
-        } catch (error) {
-          if (error instanceof Violation) throw error;
-          return null;
-        }
-        return hasNonFinite(output)
+      async ({ call }, subject) => {
+        const output = await answerOrRefusal(call, subject);
+        return output === null || hasNonFinite(output)
           ? null
           : `median returned [${output.median.data.join(', ')}] although a weight is infinite`;
       },

@@ -12,8 +12,8 @@ import { smallestSelected, updateThreshold as updateReference } from '../../refe
 import { flatSizes, latentsOf, permutationOf, withNonFinite } from '../arbitraries.ts';
 import { compareTensor, compareTensors, hasNonFinite } from '../compare.ts';
 import { underflow, type Profile } from '../error-model.ts';
-import { Violation, type Call, type KernelSpec, type Tensor, type Tensors } from '../kernel.ts';
-import { agreesWithReference, law, neverHidesNonFinite, only } from '../laws.ts';
+import type { Call, KernelSpec, Tensor, Tensors } from '../kernel.ts';
+import { answerOrRefusal, agreesWithReference, law, neverHidesNonFinite, only } from '../laws.ts';
 import { numberOf, scalar, tensor, toMatrix } from '../tensors.ts';
 import { elementwise, growth } from './decoder-norm.ts';
 
@@ -150,15 +150,9 @@ export const updateThreshold: KernelSpec = {
           return { ...call, inputs: { threshold: scalar(-1), latents } };
         }),
       ),
-      async ({ call }, { run }) => {
-        let output: Tensors;
-        try {
-          output = await run(call);
-        } catch (error) {
-          if (error instanceof Violation) throw error;
-          return null;
-        }
-        return hasNonFinite(output)
+      async ({ call }, subject) => {
+        const output = await answerOrRefusal(call, subject);
+        return output === null || hasNonFinite(output)
           ? null
           : `threshold returned ${output.threshold.data[0]} where there is nothing to assign`;
       },

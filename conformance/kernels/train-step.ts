@@ -17,7 +17,7 @@ import { flatSizes, prefixesOf, withNonFinite, type Sizes } from '../arbitraries
 import { compareTensor } from '../compare.ts';
 import { underflow, type Profile } from '../error-model.ts';
 import type { Call, KernelSpec, Tensor, Tensors } from '../kernel.ts';
-import { judge, law, neverHidesNonFinite, only } from '../laws.ts';
+import { answerOrRefusal, judge, law, neverHidesNonFinite, only } from '../laws.ts';
 import {
   fromMatrix,
   fromParams,
@@ -475,14 +475,11 @@ export const trainStep: KernelSpec = {
     law(
       'a batch that is not finite is refused or shows, in the loss above all',
       only(withNonFinite(calls, ['x'])),
-      async ({ call }, { run }) => {
-        let got: Tensors;
-        try {
-          got = await run(call);
-        } catch {
-          return null;
-        }
-        return Number.isFinite(got.loss.data[0]) ? `loss is ${got.loss.data[0]}` : null;
+      async ({ call }, subject) => {
+        const got = await answerOrRefusal(call, subject);
+        return got !== null && Number.isFinite(got.loss.data[0])
+          ? `loss is ${got.loss.data[0]}`
+          : null;
       },
     ),
     neverHidesNonFinite(withNonFinite(calls, ['W_enc', 'b_enc', 'W_dec', 'b_dec'])),
