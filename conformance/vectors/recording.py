@@ -4,6 +4,7 @@ second call might advance a threshold or a counter.
 """
 
 import contextlib
+import inspect
 import sys
 from typing import NamedTuple
 
@@ -99,6 +100,52 @@ def listing_calls(look):
     return wrap
 
 
+@contextlib.contextmanager
+def listing_results(owner, name):
+    """Copies of what each call of owner's function returns, made before anything can write into it."""
+    results = []
+    with replaced(owner, name, looking_after(lambda result, *_, **__: results.append(array(result)))):
+        yield results
+
+
+def record_draws(tensors, prefix, owner, name, build, parameters):
+    """
+    Puts the random draws that a constructor makes, and the parameters it ends with, into `tensors`.
+
+    owner, name   the function that draws
+    build         calls the constructor
+    parameters    of what it returns: name -> tensor
+    Returns the shape of each draw.
+    """
+    torch.manual_seed(7)
+    with listing_results(owner, name) as draws:
+        built = build()
+    for i, draw in enumerate(draws):
+        tensors[f"{prefix}.draw.{i}"] = draw
+    for parameter, values in parameters(built).items():
+        tensors[f"{prefix}.{parameter}"] = array(values)
+    return {"seed": 7, "drawn_by": name, "draws": [list(draw.shape) for draw in draws]}
+
+
+def defaults_of(function, *names):
+    """The default values of a function's arguments, or of a dataclass's fields."""
+    parameters = inspect.signature(function).parameters
+    return {name: parameters[name].default for name in names}
+
+
+def clip_norm_of(call):
+    """The norm to which the one call of clip_grad_norm_ made by `call` clips."""
+    norms = []
+
+    def look(_, parameters, max_norm):
+        norms.append(max_norm)
+
+    with replaced(torch.nn.utils, "clip_grad_norm_", looking_after(look)):
+        call()
+    (norm,) = norms
+    return norm
+
+
 def error_of(call, *args, **kwargs):
     """What an invalid call of the published code raises, as data."""
     try:
@@ -120,42 +167,48 @@ def adam_moments(optimizer, parameters):
 
 class StepLog:
     """
-    What is kept of a run: the state before and after each recorded step and what the step did, a few values of every
-    step, and which recorded steps took which branch.
+    What is kept of a run: the state before every step and after the last, what each step did, and which steps took
+    which branch.
 
-    blocks   first and last step of each range that is recorded
     flags    names of the branches
     """
 
-    def __init__(self, blocks, flags):
-        self.recorded_steps = [t for first, last in blocks for t in range(first, last + 1)]
-        self.recorded_states = sorted({state for t in self.recorded_steps for state in (t, t + 1)})
-        self.states, self.steps, self.every = {}, {}, []
+    def __init__(self, flags):
+        self.states, self.steps = [], []
         self.flags = {name: [] for name in flags}
+
+    @property
+    def recorded_steps(self):
+        return list(range(len(self.steps)))
+
+    @property
+    def recorded_states(self):
+        return list(range(len(self.states)))
 
     def saw_state(self, t, state):
         """The state before step t, or after the last step."""
-        if t in self.recorded_states:
-            self.states[t] = state
+        assert t == len(self.states)
+        self.states.append(state)
 
-    def saw_step(self, t, step, taken, every):
-        """What step t did, the branches it took, and the values that are kept of every step."""
+    def saw_step(self, t, step, taken):
+        """What step t did, and the branches it took."""
         assert taken.keys() == self.flags.keys()
-        assert t == len(self.every)
-        self.every.append(every)
-        if t in self.recorded_steps:
-            self.steps[t] = step
-            for name, was_taken in taken.items():
-                if was_taken:
-                    self.flags[name].append(t)
+        assert t == len(self.steps)
+        self.steps.append(step)
+        for name, was_taken in taken.items():
+            if was_taken:
+                self.flags[name].append(t)
 
-    def absent_flags(self, without=()):
-        return [name for name, steps in self.flags.items() if not steps and name not in without]
+    def check_flags(self, id, dialect, without=()):
+        """Stops when a branch that the run is there to show was not taken."""
+        absent = [name for name, steps in self.flags.items() if not steps and name not in without]
+        if absent:
+            sys.exit(f"make.py: {id} {dialect.name}: no step for {absent}")
 
     def tensors(self):
-        assert list(self.states) == self.recorded_states and list(self.steps) == self.recorded_steps
+        assert len(self.states) == len(self.steps) + 1
         tensors = {}
-        for entries in (self.states.values(), self.steps.values(), self.every):
-            for name in next(iter(entries)):
+        for entries in (self.states, self.steps):
+            for name in entries[0]:
                 tensors[name] = np.stack([entry[name] for entry in entries])
         return tensors

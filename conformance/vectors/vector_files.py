@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import torch
+from published import Dialect
 from safetensors import safe_open
 
 SAFETENSORS_DTYPE = {"float64": "F64", "float32": "F32", "int32": "I32"}
@@ -70,6 +71,31 @@ def manifest_text(manifest):
 
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
     return re.sub(r"\[([^\[\]{}]*)\]", on_one_line, text) + "\n"
+
+
+def make_vectors(folder, name, source, casts, flags, tensors, load, runs, record_operators):
+    """
+    Records every run and the operators in both dtypes, and writes the files and the manifest.
+
+    name               of the published code, with its version
+    load               load(lift) -> the code, with its float32 casts lifted if asked
+    runs               (run, record): record(run, dialect, weights) -> tensors, config, flags
+    record_operators   record_operators(dialect) -> tensors, config
+    The others are as in write_manifest.
+    """
+    # One thread: the order of summation, and with it the last bits, must not depend on how many cores there are.
+    torch.set_num_threads(1)
+    float32, float64 = dialects = [Dialect(dtype, load) for dtype in (torch.float32, torch.float64)]
+    vectors = []
+    for run, record in runs:
+        weights = run.initial_weights(float64)
+        for dialect in dialects:
+            recorded = record(run, dialect, weights)
+            vectors.append(write_vector(folder, name, run.id, run.comment, dialect, *recorded))
+    comment = "single operators, called one at a time"
+    for dialect in dialects:
+        vectors.append(write_vector(folder, name, "operators", comment, dialect, *record_operators(dialect)))
+    write_manifest(folder, source, casts, flags, tensors, vectors)
 
 
 def write_manifest(folder, source, casts, flags, tensors, vectors):

@@ -1,8 +1,8 @@
 """
 Golden vectors of the published Matryoshka BatchTopK training code of github.com/bartbussmann/matryoshka_sae.
 
-Runs the training loop that its main.py calls, on GlobalBatchTopKMatryoshkaSAE, and records training steps: the state
-before each, and what the step computed. Nothing here computes a loss, a gradient or an update: every number in the
+Runs the training loop that its main.py calls, on GlobalBatchTopKMatryoshkaSAE, and records every training step: the
+state before it, and what the step computed. Nothing here computes a loss, a gradient or an update: every number in the
 files was produced by the published code (or by the torch functions it calls) and read off while it ran. The loop gets
 its batches from here, and stand-ins for what logs, saves or downloads.
 
@@ -25,11 +25,10 @@ import sys
 import types
 from pathlib import Path
 
-import torch
 from operators import record_operators
-from published import Dialect, Unused, lift_casts, load_modules, read_pinned
+from published import Unused, lift_casts, load_modules, read_pinned
 from training_runs import FLAGS, RUNS, record_run
-from vector_files import write_manifest, write_vector
+from vector_files import make_vectors
 
 HERE = Path(__file__).resolve().parent
 
@@ -61,32 +60,32 @@ CASTS = [
     ("sae.py", 218, "(aux_reconstruct.float() - residual.float())", "(aux_reconstruct - residual)"),
 ]
 
-# T steps of which S are recorded (recorded_steps), and R states (recorded_states): the one before and the one after
-# each recorded step. N rows per batch, d = d_in, F = d_sae, G groups. `*` is each parameter.
+# T steps, all recorded, and T+1 states: before each step and after the last. N rows per batch, d = d_in, F = d_sae,
+# G groups. `*` is each parameter.
 RUN_TENSORS = {
-    "x": "[T, N, d] the batch of every step; float32 values in both dtypes",
-    "loss": "[T] l2 + aux (+ l1_coeff, which is 0, times the mean l1 norm) of every step",
-    "*": "[R, ...] parameters before step recorded_states[r]. W_enc [d, F], b_enc [F] (unused, no gradient), "
-    "W_dec [F, d], b_dec [d]",
-    "m.*": "[R, ...] Adam's first moment; none for b_enc. Update t is Adam's step number t + 1",
-    "v.*": "[R, ...] Adam's second moment; none for b_enc",
-    "threshold": "[R] moving average; 0 at the start",
-    "batches_since_fired": "[R, F] num_batches_not_active. Dead in step t: after it, is >= n_batches_to_dead",
-    "normalised": "[S, N, d] x as encoded and reconstructed: rows standardised if input_unit_norm, else x",
-    "latents": "[S, N, F] acts after selection, as used in the loss",
-    "positives": "[S] number of positive acts before selection",
-    "x_hat": "[S, G, N, d] reconstruction of `normalised` from each prefix",
-    "sae_out": "[S, N, d] the last of x_hat in the units of x",
-    "level_losses": "[S, G + 1] squared error of b_dec alone and of each prefix, mean over rows and d",
-    "l2": "[S] mean of level_losses",
-    "aux": "[S] auxiliary loss, aux_penalty included",
-    "aux_latents": "[S, N, F] what the auxiliary loss decodes: of each row, the top_k_aux largest acts of dead latents",
-    "dead": "[S] number of dead latents in the auxiliary loss",
-    "l0": "[S] mean number of positive latents per row",
-    "grad.*": "[S, ...] gradients right after backward",
-    "grad_norm": "[S] norm of all gradients, before clipping",
-    "clipped.*": "[S, ...] gradients that Adam receives: clipped, then W_dec's without its part parallel to each row",
-    "unit.W_dec": "[S, F, d] decoder that Adam updates: W_dec with rows of unit norm",
+    "x": "[T, N, d] the batch; float32 values in both dtypes",
+    "loss": "[T] l2 + aux (+ l1_coeff, which is 0, times the mean l1 norm)",
+    "*": "[T+1, ...] parameters before step t; entry T is after the last. W_enc [d, F], b_enc [F] (unused, no "
+    "gradient), W_dec [F, d], b_dec [d]",
+    "m.*": "[T+1, ...] Adam's first moment; none for b_enc. Update t is Adam's step number t + 1",
+    "v.*": "[T+1, ...] Adam's second moment; none for b_enc",
+    "threshold": "[T+1] moving average; 0 at the start",
+    "batches_since_fired": "[T+1, F] num_batches_not_active. Dead in step t: after it, is >= n_batches_to_dead",
+    "normalised": "[T, N, d] x as encoded and reconstructed: rows standardised if input_unit_norm, else x",
+    "latents": "[T, N, F] acts after selection, as used in the loss",
+    "positives": "[T] number of positive acts before selection",
+    "x_hat": "[T, G, N, d] reconstruction of `normalised` from each prefix",
+    "sae_out": "[T, N, d] the last of x_hat in the units of x",
+    "level_losses": "[T, G + 1] squared error of b_dec alone and of each prefix, mean over rows and d",
+    "l2": "[T] mean of level_losses",
+    "aux": "[T] auxiliary loss, aux_penalty included",
+    "aux_latents": "[T, N, F] what the auxiliary loss decodes: of each row, the top_k_aux largest acts of dead latents",
+    "dead": "[T] number of dead latents in the auxiliary loss",
+    "l0": "[T] mean number of positive latents per row",
+    "grad.*": "[T, ...] gradients right after backward",
+    "grad_norm": "[T] norm of all gradients, before clipping",
+    "clipped.*": "[T, ...] gradients that Adam receives: clipped, then W_dec's without its part parallel to each row",
+    "unit.W_dec": "[T, F, d] decoder that Adam updates: W_dec with rows of unit norm",
 }
 
 OPERATOR_TENSORS = {
@@ -123,6 +122,8 @@ OPERATOR_TENSORS = {
     "step.ID.aux": "[]",
     "step.ID.loss": "[]",
     "step.ID.grad.*": "gradients; none of b_enc",
+    "initialise.draw.I": "[rows, columns] what each kaiming_uniform_ of the constructor drew; W_enc is draw_of_W_enc",
+    "initialise.*": "parameters and threshold that the constructor ended with",
     "jumprelu.x": "[N, F]",
     "jumprelu.log_threshold": "[F]",
     "jumprelu.grad_output": "[N, F]",
@@ -173,28 +174,12 @@ def load_published(repository, commit, lift):
 
 def main():
     repository, commit = sys.argv[1:]
-    # One thread: the order of summation, and with it the last bits, must not depend on how many cores there are.
-    torch.set_num_threads(1)
     load = functools.partial(load_published, repository, commit)
-    float32, float64 = dialects = [Dialect(dtype, load) for dtype in (torch.float32, torch.float64)]
-    source = f"{REPOSITORY} {commit}"
-    vectors = []
-    for run in RUNS:
-        weights = run.initial_weights(float64)
-        for dialect in dialects:
-            recorded = record_run(run, dialect, weights)
-            vectors.append(write_vector(HERE, source, run.id, run.comment, dialect, *recorded))
-    comment = "single operators, called one at a time"
-    for dialect in dialects:
-        vectors.append(write_vector(HERE, source, "operators", comment, dialect, *record_operators(dialect)))
-    write_manifest(
-        HERE,
-        {"repository": REPOSITORY, "commit": commit, "files": SOURCES},
-        CASTS,
-        FLAGS,
-        {"run": RUN_TENSORS, "operators": OPERATOR_TENSORS},
-        vectors,
-    )
+    name = f"{REPOSITORY} {commit}"
+    source = {"repository": REPOSITORY, "commit": commit, "files": SOURCES}
+    runs = [(run, record_run) for run in RUNS]
+    tensors = {"run": RUN_TENSORS, "operators": OPERATOR_TENSORS}
+    make_vectors(HERE, name, source, CASTS, FLAGS, tensors, load, runs, record_operators)
 
 
 if __name__ == "__main__":

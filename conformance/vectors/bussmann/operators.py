@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from recording import array, error_of, listing_calls, replaced
+from starting_points import defaults, initialise
 from training_runs import PARAMETERS, TRAINED, level_losses
 
 
@@ -156,10 +157,12 @@ def encode(dialect, tensors):
 
 def steps(dialect, tensors):
     """One forward and backward pass each, of one small SAE in several settings."""
-    rng = np.random.default_rng(25)
+    rng = np.random.default_rng(41)
     d_in, group_sizes, k = 5, [2, 3, 4], 2
     shapes = {"W_enc": (d_in, 9), "b_enc": (9,), "W_dec": (9, d_in), "b_dec": (d_in,)}
     parameters = {name: float32_values(dialect, rng.standard_normal(shape)) for name, shape in shapes.items()}
+    # Often positive, too small to be selected: so they stay dead, and the auxiliary loss has something to decode.
+    parameters["W_enc"][:, [1, 3, 4, 6]] /= 16
     x = float32_values(dialect, rng.standard_normal((6, d_in)))
     silent = parameters["W_enc"].clone()
     silent[:, 7] = 0
@@ -168,9 +171,11 @@ def steps(dialect, tensors):
     dead = [0, 20, 0, 19, 25, 0, 20, 0, 0]
     cases = {
         "alive": ({}, {}, [0] * 9, 3, "no dead latent"),
-        "dead": ({}, {}, dead, 3, "latents 1, 4, 6 reach n_batches_to_dead unless they fire, 3 as well"),
+        "dead": ({}, {}, dead, 3, "four dead latents, of which latent 3 has only just reached n_batches_to_dead"),
+        "k_aux-4": ({"top_k_aux": 4}, {}, dead, 3, "exactly top_k_aux dead latents"),
         "k_aux-1": ({"top_k_aux": 1}, {}, dead, 3, "each row decodes its largest dead latent"),
         "dead-and-zero": ({}, {"W_enc": silent}, [0] * 7 + [20, 0], 3, "the dead latent has zero acts: aux exactly 0"),
+        "nothing-positive": ({}, {"W_enc": torch.zeros_like(silent)}, dead, 3, "every reconstruction is b_dec"),
         "l1": ({"l1_coeff": 0.125}, {}, [0] * 9, 3, "with the l1 penalty, which main.py leaves at 0"),
         "two-groups": ({}, {}, [0] * 9, 2, "active_groups 2: later latents are selected, not decoded"),
         "standardised": ({"input_unit_norm": True}, {}, dead, 3, "input_unit_norm"),
@@ -205,6 +210,7 @@ def steps(dialect, tensors):
         assert sae.b_enc.grad is None
         facts.append(
             {"id": id, "comment": comment, "active_groups": active_groups, "k_aux": sae.config["top_k_aux"]}
+            | {"dead": int((sae.num_batches_not_active >= sae.config["n_batches_to_dead"]).sum())}
             | {name: sae.config[name] for name in ("l1_coeff", "input_unit_norm")}
             | {"changed": {name: array(changed[name]).tolist() for name in PARAMETERS if name in changed}}
         )
@@ -255,5 +261,7 @@ def record_operators(dialect):
             "encode": encode(dialect, tensors),
             "step": steps(dialect, tensors),
             "jumprelu": jumprelu(dialect, tensors),
+            "initialise": initialise(dialect, tensors),
+            "defaults": defaults(dialect),
         }
     return tensors, config

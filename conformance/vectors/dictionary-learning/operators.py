@@ -3,6 +3,18 @@
 import numpy as np
 import torch
 from recording import Calls, array, error_of
+from starting_points import defaults, initialise
+from step_cases import steps
+
+
+SELECTIONS = {
+    "distinct": "no ties among the positive acts",
+    "tied-at-the-cut": "acts 0, 1 and 2: many equal the smallest chosen",
+    "all-equal": "every act is 1",
+    "fewer-positive-than-k": "two positive acts, eight selected",
+    "none-positive": "nothing positive",
+    "zero-rows": "two rows without a positive act: the others keep more than k",
+}
 
 
 def small_trainer(dialect, group_fractions=(0.5, 0.5), d_in=3, d_sae=4, k=1, **arguments):
@@ -159,6 +171,23 @@ def encode(dialect, tensors):
     return {"k": int(ae.k), "group_sizes": ae.group_sizes.tolist(), "k_above_d_sae": {"k": 5, "d_sae": 4} | too_many}
 
 
+def batch_top_k(dialect, tensors):
+    rng = np.random.default_rng(14)
+    drawn = np.maximum(rng.standard_normal((4, 6)), 0).astype(np.float32)
+    few, zero_rows = np.zeros_like(drawn), drawn.copy()
+    few[0, 3], few[2, 5] = 0.5, 0.25
+    zero_rows[[0, 2]] = 0
+    cases = [drawn, rng.integers(0, 3, (4, 6)), np.ones((4, 6)), few, np.zeros((4, 6)), zero_rows]
+    facts = []
+    for (id, comment), acts in zip(SELECTIONS.items(), cases, strict=True):
+        ae = small_trainer(dialect, d_in=6, d_sae=6, k=2).ae
+        ae.W_enc.data = torch.eye(6)  # so that the acts are the inputs
+        latents, active, acts = ae.encode(dialect.tensor(acts), return_active=True, use_threshold=False)
+        tensors[f"batch_top_k.{id}.acts"], tensors[f"batch_top_k.{id}.latents"] = array(acts), array(latents)
+        facts.append({"id": id, "k": 2, "comment": comment, "fired": array(active).tolist()})
+    return facts
+
+
 def scale_biases(dialect, tensors):
     scale = 2.75
     before, after = [-1.0, 0.0, 0.3], []
@@ -187,6 +216,10 @@ def record_operators(dialect):
             "update_threshold": threshold_updates(dialect, tensors),
             "decoder_norm": decoder_norm(dialect, tensors),
             "encode": encode(dialect, tensors),
+            "batch_top_k": batch_top_k(dialect, tensors),
+            "step": steps(dialect, tensors),
+            "initialise": initialise(dialect, tensors),
+            "defaults": defaults(dialect),
             "scale_biases": scale_biases(dialect, tensors),
         }
     return tensors, config

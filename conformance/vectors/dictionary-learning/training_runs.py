@@ -1,6 +1,5 @@
 """Training runs of dictionary-learning's Matryoshka trainer: what is trained on which inputs, and watching it."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +9,8 @@ from batches import drifting_batches
 from recording import StepLog, adam_moments, all_replaced, array, listing_calls, looking_after
 
 PARAMETERS = ("W_enc", "b_enc", "W_dec", "b_dec")
+
+STEPS = 200
 
 FLAGS = {
     "none-dead": "no latent is dead: auxk is 0",
@@ -34,7 +35,7 @@ class Run:
     """
     One training run. `arguments` go to the trainer's constructor as they are.
 
-    The remaining fields choose a start and inputs that lead through every branch of a step within 50 steps:
+    The remaining fields choose a start and inputs that lead through every branch of a step:
     dead_feature_threshold   the attribute the constructor sets to 10,000,000 tokens
     b_enc                    initial encoder bias, below zero so that a small input fires nothing
     never_fire               latents with an initial bias of -6, which cannot fire at all
@@ -99,13 +100,13 @@ RUNS = [
             group_fractions=[0.25, 0.25, 0.5],
             lr=0.01,
             warmup_steps=5,
-            decay_start=35,
+            decay_start=150,
             threshold_start_step=20,
-            steps=50,
+            steps=STEPS,
         ),
-        dead_feature_threshold=16,
+        dead_feature_threshold=24,
         b_enc=-0.2,
-        never_fire=(4,),
+        never_fire=(),
         faint=(1, 5, 7, 8, 10, 11),
         amplitude=lambda step: 1 + 0.6 * np.sin(step / 4),
         quiet={4: 0.08},
@@ -113,31 +114,77 @@ RUNS = [
     ),
     Run(
         id="four-groups",
-        comment="d_in 10, d_sae 32 in groups of 3, 6, 9, 14 (truncated fractions), unequal group weights",
-        seed=5,
-        batch=16,
+        comment="d_in 5, d_sae 13 in groups of 1, 2, 3, 7 (truncated fractions), unequal group weights",
+        seed=6,
+        batch=8,
         arguments=dict(
-            activation_dim=10,
-            dict_size=32,
-            k=3,
+            activation_dim=5,
+            dict_size=13,
+            k=2,
             group_fractions=[0.1, 0.2, 0.3, 0.4],
             group_weights=[0.5, 1.0, 0.25, 2.0],
             lr=0.01,
             auxk_alpha=1 / 8,
             warmup_steps=8,
-            decay_start=30,
+            decay_start=120,
             threshold_start_step=2,
             threshold_beta=0.9,
-            steps=50,
+            steps=STEPS,
         ),
-        dead_feature_threshold=64,
-        b_enc=-0.2,
-        never_fire=(30,),
-        faint=(1, 2, 5, 8, 12, 14, 17, 20, 22, 25, 27, 31),
+        dead_feature_threshold=24,
+        b_enc=-0.3,
+        never_fire=(),
+        faint=(1, 2, 5, 8, 10, 11),
         amplitude=lambda step: 0.8 + 0.5 * np.sin(step / 4),
-        quiet={4: 0.02, 5: 0.1},
+        quiet={4: 0.005, 5: 0.1},
+    ),
+    Run(
+        id="one-dimension",
+        comment="d_in 1, so k_aux = 0: dead latents make auxk the residual's mean square over its variance, without a "
+        "gradient; decoder rows are 1 or -1 and projection removes nearly all of their gradient",
+        seed=6,
+        batch=6,
+        arguments=dict(
+            activation_dim=1,
+            dict_size=10,
+            k=1,
+            group_fractions=[0.1, 0.2, 0.7],
+            lr=0.01,
+            warmup_steps=10,
+            threshold_start_step=50,
+            threshold_beta=0.99,
+            steps=STEPS,
+        ),
+        dead_feature_threshold=60,
+        b_enc=-0.05,
+        never_fire=(8,),
+        faint=(1, 4, 6),
+        amplitude=lambda step: 1 + 0.8 * np.sin(step / 4),
+        quiet={4: 0.001, 5: 0.02},
+        without=("fewer-dead-than-k_aux", "as-many-dead-as-k_aux", "more-positive-dead-than-k_aux"),
     ),
 ]
+
+
+def loss_terms(loss, calls, x, levels):
+    """
+    What `loss` computes and does not keep: x_hat (levels, batch, d_in), level_losses (levels), l2 and the loss itself.
+
+    The calls it makes are, per level, (x - x_reconstruct).pow(2).sum(dim=-1).mean(). The encoder's x - b_dec and the
+    residual are never squared.
+    """
+    x_hat, level_losses = [], []
+    for call in calls.made:
+        if call.name != "sub" or call.args[0] is not x:
+            continue
+        for square in calls.using("pow", call.result):
+            (summed,) = calls.using("sum", square)
+            level_losses.extend(calls.values("mean", summed))
+            x_hat.append(array(call.args[1]))
+    assert len(level_losses) == levels, "the loss is not built as expected"
+    # The last operation is mean_l2_loss + auxk_alpha * auxk_loss.
+    ((l2, _),) = [call.args for call in calls.made if call.result is loss]
+    return {"x_hat": np.stack(x_hat), "level_losses": np.stack(level_losses), "l2": array(l2), "loss": array(loss)}
 
 
 class Recorder:
@@ -149,7 +196,7 @@ class Recorder:
     def __init__(self, trainer):
         self.trainer = trainer
         self.step = {}  # what the current step has recorded so far
-        self.log = StepLog([(0, trainer.steps - 1)], FLAGS)
+        self.log = StepLog(FLAGS)
         trainer.optimizer.register_step_pre_hook(self.saw_optimizer_step)
 
     def watching(self, code):
@@ -192,23 +239,7 @@ class Recorder:
         self.dead_and_positive = int((acts[:, dead] > 0).sum(dim=1).max())  # in the row that has most
 
     def saw_loss(self, loss, calls, *args, **kwargs):
-        # `loss` keeps neither the reconstructions nor the unweighted level losses; the calls it makes are, per level,
-        # (x - x_reconstruct).pow(2).sum(dim=-1).mean(). The encoder's x - b_dec and the residual are never squared.
-        x_hat, level_losses = [], []
-        for call in calls.made:
-            if call.name != "sub" or call.args[0] is not self.x:
-                continue
-            for square in calls.using("pow", call.result):
-                (summed,) = calls.using("sum", square)
-                level_losses.extend(calls.values("mean", summed))
-                x_hat.append(array(call.args[1]))
-        assert len(level_losses) == len(self.trainer.group_sizes), "the loss is not built as expected"
-        # The last operation is mean_l2_loss + auxk_alpha * auxk_loss.
-        ((l2, _),) = [call.args for call in calls.made if call.result is loss]
-        self.step["x_hat"] = np.stack(x_hat)
-        self.step["level_losses"] = np.stack(level_losses)
-        self.step["l2"] = array(l2)
-        self.step["loss"] = array(loss)
+        self.step |= loss_terms(loss, calls, self.x, levels=len(self.trainer.group_sizes))
 
     def saw_clipping(self, norm, parameters, max_norm):
         self.step["grad_norm"] = array(norm)
@@ -238,7 +269,7 @@ class Recorder:
         return {
             "none-dead": dead == 0,
             "fewer-dead-than-k_aux": 0 < dead < k_aux,
-            "as-many-dead-as-k_aux": dead == k_aux,
+            "as-many-dead-as-k_aux": 0 < dead == k_aux,
             "more-dead-than-k_aux": dead > k_aux,
             "dead-latent-with-positive-acts": self.dead_and_positive > 0,
             "more-positive-dead-than-k_aux": self.dead_and_positive > k_aux,
@@ -258,7 +289,7 @@ class Recorder:
             for t, x in enumerate(xs):
                 self.step = {}
                 self.trainer.update(t, x)
-                self.log.saw_step(t, self.step, self.branches(t, self.log.states[t]), every={})
+                self.log.saw_step(t, self.step, self.branches(t, self.log.states[t]))
                 self.log.saw_state(t + 1, self.state())
         tensors = self.log.tensors()
         tensors["b_dec_init"] = self.b_dec_init
@@ -302,7 +333,5 @@ def record_run(run, dialect, weights):
             getattr(trainer.ae, name).data.copy_(weight)
         recorder = Recorder(trainer)
         tensors = recorder.record([dialect.tensor(x) for x in run.activations()], dialect.code)
-    absent = recorder.log.absent_flags(run.without)
-    if absent:
-        sys.exit(f"make.py: {run.id} {dialect.name}: no step for {absent}")
+    recorder.log.check_flags(run.id, dialect, run.without)
     return tensors, run_config(run, trainer, recorder), recorder.log.flags

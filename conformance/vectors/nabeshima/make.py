@@ -2,7 +2,7 @@
 Golden vectors of the toy model's MatryoshkaSAE of github.com/noanabeshima/matryoshka-saes: random prefixes, an adaptive
 sparsity penalty, latents re-ordered after every step.
 
-Runs `MatryoshkaSAE.step` and records training steps: the state before each, and what the step computed. Nothing here
+Runs `MatryoshkaSAE.step` and records every training step: the state before it, and what the step computed. Nothing here
 computes a loss, a gradient or an update: every number in the files was produced by the published code (or by the torch
 functions it calls) and read off while it ran.
 
@@ -28,11 +28,10 @@ from pathlib import Path
 # With a GPU, GradScaler would scale losses, and skip steps.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-import torch
 from operators import record_operators
-from published import Dialect, lift_casts, load_modules, read_pinned
+from published import lift_casts, load_modules, read_pinned
 from training_runs import FLAGS, RUNS, record_run
-from vector_files import write_manifest, write_vector
+from vector_files import make_vectors
 
 HERE = Path(__file__).resolve().parent
 
@@ -48,34 +47,35 @@ CASTS = [
     ("sae.py", 277, "(block_acts > 0).float()", "(block_acts > 0).double()"),
 ]
 
-# T steps of which S are recorded (recorded_steps), and R states (recorded_states): the one before and the one after
-# each recorded step. N rows per batch, d = d_in, F = d_sae, P prefixes. `*` is each parameter.
+# T steps, all recorded, and T+1 states: before each step and after the last. N rows per batch, d = d_in, F = d_sae,
+# P prefixes. `*` is each parameter.
 RUN_TENSORS = {
-    "x": "[T, N, d] the batch of every step; float32 values in both dtypes",
-    "loss": "[T] l2 + sparsity_scale * sparsity, of every step",
-    "prefixes": "[T, P] the prefixes drawn in every step; the last is F",
-    "permutation": "[T, F] of every step: after the update, latent j is what was latent permutation[j]; only if "
+    "x": "[T, N, d] the batch; float32 values in both dtypes",
+    "loss": "[T] l2 + sparsity_scale * sparsity,",
+    "prefixes": "[T, P] the prefixes drawn in step t; the last is F",
+    "permutation": "[T, F]: after the update, latent j is what was latent permutation[j]; only if "
     "permute_latents",
-    "*": "[R, ...] parameters before step recorded_states[r]. W_enc [d, F], b_enc [F], W_dec [F, d], b_dec [d]",
-    "m.*": "[R, ...] Adam's first moment, never re-ordered; update t is Adam's step number t + 1",
-    "v.*": "[R, ...] Adam's second moment, never re-ordered",
-    "running_avg": "[R, 1] the normaliser's average of mean norms; 0 at the start",
-    "sq_act_running_avg": "[R, F] average of each latent's mean square, never re-ordered; only if permute_latents",
-    "controller_scale": "[R] the controller's scale (float64 in both dtypes: it is a Python number)",
-    "controller_step": "[R] steps the controller has made",
-    "normalised": "[S, N, d] x * sqrt(d) / running_avg, after its update",
-    "latents": "[S, N, F] acts after ReLU",
-    "x_hat": "[S, P, N, d] reconstruction of `normalised` from each prefix",
-    "level_losses": "[S, P] squared error of each prefix, summed over d and averaged over rows",
-    "level_sparsity": "[S, P] penalty of each prefix",
-    "l2": "[S] mean of level_losses",
-    "sparsity": "[S] mean of level_sparsity, before sparsity_scale",
-    "l0": "[S] mean number of positive latents per row",
-    "sparsity_scale": "[S] the controller's scale times min(controller_step / W, 1), both after its step",
-    "grad.*": "[S, ...] gradients right after backward",
-    "grad_norm": "[S] norm of all gradients, before clipping",
-    "clipped.*": "[S, ...] gradients that Adam receives",
-    "lr": "[S] learning rate of the update (float64 in both dtypes: it is a Python number)",
+    "*": "[T+1, ...] parameters before step t; entry T is after the last. W_enc [d, F], b_enc [F], W_dec [F, d], "
+    "b_dec [d]",
+    "m.*": "[T+1, ...] Adam's first moment, never re-ordered; update t is Adam's step number t + 1",
+    "v.*": "[T+1, ...] Adam's second moment, never re-ordered",
+    "running_avg": "[T+1, 1] the normaliser's average of mean norms; 0 at the start",
+    "sq_act_running_avg": "[T+1, F] average of each latent's mean square, never re-ordered; only if permute_latents",
+    "controller_scale": "[T+1] the controller's scale (float64 in both dtypes: it is a Python number)",
+    "controller_step": "[T+1] steps the controller has made",
+    "normalised": "[T, N, d] x * sqrt(d) / running_avg, after its update",
+    "latents": "[T, N, F] acts after ReLU",
+    "x_hat": "[T, P, N, d] reconstruction of `normalised` from each prefix",
+    "level_losses": "[T, P] squared error of each prefix, summed over d and averaged over rows",
+    "level_sparsity": "[T, P] penalty of each prefix",
+    "l2": "[T] mean of level_losses",
+    "sparsity": "[T] mean of level_sparsity, before sparsity_scale",
+    "l0": "[T] mean number of positive latents per row",
+    "sparsity_scale": "[T] the controller's scale times min(controller_step / W, 1), both after its step",
+    "grad.*": "[T, ...] gradients right after backward",
+    "grad_norm": "[T] norm of all gradients, before clipping",
+    "clipped.*": "[T, ...] gradients that Adam receives",
+    "lr": "[T] learning rate of the update (float64 in both dtypes: it is a Python number)",
 }
 
 OPERATOR_TENSORS = {
@@ -89,11 +89,14 @@ OPERATOR_TENSORS = {
     "normaliser.running_avg": "[T + 1] before each batch; 0 at the start, without bias correction",
     "normaliser.normalised": "[T, N, d]",
     "normaliser.restored": "[T, N, d] unnormalize(normalised)",
-    "get_acts.*": "parameters of a small SAE, and its running_avg",
+    "get_acts.*": "parameters of a small SAE",
+    "get_acts.running_avg": "[1]",
     "get_acts.x": "[N, d]",
     "get_acts.acts": "[N, F] get_acts(x): times decoder norms, in the units of x",
     "get_acts.acts_not_normalised": "[N, F] normalize=False: x as it is, and acts scaled back all the same",
-    "step.*": "parameters of a small SAE; one decoder row is 0",
+    "initialise.draw.I": "[d, F] what randn drew in the constructor",
+    "initialise.*": "parameters that the constructor ended with",
+    "step.*": "parameters of a small SAE; one decoder row is 0. `changed` in the config replaces some",
     "step.x": "[N, d]",
     "step.running_avg": "[1] before the step",
     "step.ID.prefixes": "[P]",
@@ -113,28 +116,12 @@ def load_published(repository, commit, lift):
 
 def main():
     repository, commit = sys.argv[1:]
-    # One thread: the order of summation, and with it the last bits, must not depend on how many cores there are.
-    torch.set_num_threads(1)
     load = functools.partial(load_published, repository, commit)
-    float32, float64 = dialects = [Dialect(dtype, load) for dtype in (torch.float32, torch.float64)]
-    source = f"{REPOSITORY} {commit}"
-    vectors = []
-    for run in RUNS:
-        weights = run.initial_weights(float64)
-        for dialect in dialects:
-            recorded = record_run(run, dialect, weights)
-            vectors.append(write_vector(HERE, source, run.id, run.comment, dialect, *recorded))
-    comment = "single operators, called one at a time"
-    for dialect in dialects:
-        vectors.append(write_vector(HERE, source, "operators", comment, dialect, *record_operators(dialect)))
-    write_manifest(
-        HERE,
-        {"repository": REPOSITORY, "commit": commit, "files": SOURCES},
-        CASTS,
-        FLAGS,
-        {"run": RUN_TENSORS, "operators": OPERATOR_TENSORS},
-        vectors,
-    )
+    name = f"{REPOSITORY} {commit}"
+    source = {"repository": REPOSITORY, "commit": commit, "files": SOURCES}
+    runs = [(run, record_run) for run in RUNS]
+    tensors = {"run": RUN_TENSORS, "operators": OPERATOR_TENSORS}
+    make_vectors(HERE, name, source, CASTS, FLAGS, tensors, load, runs, record_operators)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from recording import array, error_of, listing_calls, looking_after, replaced
+from starting_points import defaults, initialise
 from training_runs import PARAMETERS
 
 NOTEBOOK_SCALE = 0.2
@@ -132,14 +133,17 @@ def steps(dialect, tensors):
     running_avg = 2.0
     tensors |= {f"step.{name}": array(values) for name, values in parameters.items()}
     tensors["step.x"], tensors["step.running_avg"] = array(x), array(dialect.tensor([running_avg]))
+    log = {"n_prefixes": 3, "sparsity_type": "log"}
+    silent = {"b_enc": torch.full_like(parameters["b_enc"], -50)}
     cases = {
-        "l1": {"n_prefixes": 3},
-        "log": {"n_prefixes": 3, "sparsity_type": "log"},
-        "one-prefix": {"n_prefixes": 1},  # the notebook's "vanilla", but for permute_latents
+        "l1": ({"n_prefixes": 3}, {}, "l1 penalty"),
+        "log": (log, {}, "log penalty"),
+        "one-prefix": ({"n_prefixes": 1}, {}, "the notebook's vanilla, but for permute_latents"),
+        "nothing-positive": (log, silent, "no positive latent: every reconstruction is b_dec"),
     }
     facts = []
-    for id, arguments in cases.items():
-        sae = small_sae(dialect, parameters, target_l0=2, permute_latents=False, **arguments)
+    for id, (arguments, changed, comment) in cases.items():
+        sae = small_sae(dialect, parameters | changed, target_l0=2, permute_latents=False, **arguments)
         sae.normalizer.running_avg.data.fill_(running_avg)
 
         def saw_step(result, calls, batch):
@@ -168,7 +172,10 @@ def steps(dialect, tensors):
             replaced(dialect.code, "sample_prefixes", looking_after(saw_prefixes)),
         ):
             sae.step(x)
-        facts.append({"id": id, "sparsity_type": sae.sparsity_type, "n_prefixes": sae.n_prefixes})
+        facts.append(
+            {"id": id, "comment": comment, "sparsity_type": sae.sparsity_type, "n_prefixes": sae.n_prefixes}
+            | {"changed": {name: array(values).tolist() for name, values in changed.items()}}
+        )
     with_metrics = error_of(small_sae(dialect, parameters, n_prefixes=2, target_l0=2).step, x, return_metrics=True)
     return {"cases": facts, "return_metrics": with_metrics}
 
@@ -184,5 +191,7 @@ def record_operators(dialect):
             "controller": controllers(dialect, tensors),
             "normaliser": normaliser(dialect, tensors),
             "step": steps(dialect, tensors),
+            "initialise": initialise(dialect, tensors),
+            "defaults": defaults(dialect),
         }
     return tensors, config

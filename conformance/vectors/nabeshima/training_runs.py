@@ -1,6 +1,5 @@
 """Training runs of the toy model's MatryoshkaSAE: what is trained on which inputs, and watching it."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,9 +11,6 @@ from recording import StepLog, adam_moments, all_replaced, array, listing_calls,
 PARAMETERS = ("W_enc", "b_enc", "W_dec", "b_dec")
 
 STEPS = 200
-# With the start, around: the controller's first change (41), the end of the warm-up (100), the start of the cool-down
-# (160), and the end.
-BLOCKS = [(0, 24), (38, 43), (60, 69), (97, 102), (157, 162), (190, 199)]
 
 FLAGS = {
     "scale-warmup": "sparsity_scale is below the controller's scale: (t + 1) / W of it",
@@ -41,7 +37,7 @@ class Run:
     """
     One training run. `arguments` go to the constructor as they are, with n_steps.
 
-    The remaining fields choose a start and inputs that lead through every branch of a step within the recorded steps:
+    The remaining fields choose a start and inputs that lead through every branch of a step:
     silent      latents with a zero encoder column and a bias far below 0, which cannot be positive
     amplitude   step -> spread of that batch
     zero_rows   step -> number of rows that are 0
@@ -97,16 +93,16 @@ RUNS = [
     ),
     Run(
         id="log",
-        comment="d_in 9, d_sae 24, 6 prefixes, log penalty",
+        comment="d_in 5, d_sae 13, 5 prefixes, log penalty",
         seed=3,
-        batch=12,
+        batch=8,
         arguments=dict(
-            d_model=9, n_latents=24, n_prefixes=6, target_l0=8.75, sparsity_type="log", starting_sparsity_loss_scale=0.1
+            d_model=5, n_latents=13, n_prefixes=5, target_l0=5.5, sparsity_type="log", starting_sparsity_loss_scale=0.1
         ),
-        silent=(1, 20),
+        silent=(1, 10),
         amplitude=lambda step: 1 + 0.6 * np.sin(step / 4),
         zero_rows={3: 2, 39: 1},
-        without=("not-clipped",),
+        without=(),
     ),
     Run(
         id="one-dimension",
@@ -130,7 +126,7 @@ class Recorder:
 
     def __init__(self, sae):
         self.sae = sae
-        self.log = StepLog(BLOCKS, FLAGS)
+        self.log = StepLog(FLAGS)
         sae.optimizer.register_step_pre_hook(self.saw_optimizer_step)
 
     def watching(self, code):
@@ -161,7 +157,7 @@ class Recorder:
         self.step["normalised"] = array(normalised)
 
     def saw_prefixes(self, prefixes, *args):
-        self.prefixes = array(prefixes).astype(np.int32)
+        self.step["prefixes"] = array(prefixes).astype(np.int32)
 
     def saw_scale(self, scale, l0):
         self.step["l0"] = np.asarray(l0)
@@ -179,10 +175,10 @@ class Recorder:
         step["level_sparsity"] = array(sparsity)
         (step["l2"],) = calls.values("mean", level_losses)
         (step["sparsity"],) = calls.values("mean", sparsity)
-        self.every = {"x": array(x), "loss": array(result["loss"]), "prefixes": self.prefixes}
+        step |= {"x": array(x), "loss": array(result["loss"])}
         if self.sae.permute_latents:
             (permutation,) = calls.named("argsort")
-            self.every["permutation"] = array(permutation).astype(np.int32)
+            step["permutation"] = array(permutation).astype(np.int32)
 
     def saw_optimizer_step(self, optimizer, args, kwargs):
         self.step["lr"] = np.float64(optimizer.param_groups[0]["lr"])
@@ -204,11 +200,11 @@ class Recorder:
 
     def branches(self, t, x, after):
         """Which branches step t took."""
-        step, controller, every = self.step, self.sae.sparsity_controller, self.every
+        step, controller = self.step, self.sae.sparsity_controller
         l0, controlling = step["l0"], t > controller.warmup_steps
         target = l0.dtype.type(controller.target_l0)  # the comparison is made in l0's dtype
         averages = after.get("sq_act_running_avg", np.arange(2))
-        order = every.get("permutation", np.arange(2))
+        order = step.get("permutation", np.arange(2))
         identity = bool((order == np.arange(len(order))).all())
         return {
             "scale-warmup": step["sparsity_scale"] < after["controller_scale"],
@@ -218,7 +214,7 @@ class Recorder:
             "controller-above-target": controlling and bool(l0 > target),
             "permutation-changes-order": not identity,
             "equal-running-averages": len(np.unique(averages)) < len(averages),
-            "one-latent-prefix": every["prefixes"][0] == 1,
+            "one-latent-prefix": step["prefixes"][0] == 1,
             "zero-row": not np.abs(x).max(axis=1).all(),
             "clipped": step["grad_norm"] >= self.clip_norm,
             "not-clipped": step["grad_norm"] < self.clip_norm,
@@ -235,7 +231,7 @@ class Recorder:
                 self.step = {}
                 self.sae.step(x)
                 after = self.state()
-                self.log.saw_step(t, self.step, self.branches(t, array(x), after), self.every)
+                self.log.saw_step(t, self.step, self.branches(t, array(x), after))
                 self.log.saw_state(t + 1, after)
         return self.log.tensors()
 
@@ -281,7 +277,5 @@ def record_run(run, dialect, weights):
         recorder = Recorder(sae)
         np.random.seed(run.seed)  # the prefixes are drawn with it
         tensors = recorder.record([dialect.tensor(x) for x in run.activations()], code)
-    absent = recorder.log.absent_flags(run.without)
-    if absent:
-        sys.exit(f"make.py: {run.id} {dialect.name}: no step for {absent}")
+    recorder.log.check_flags(run.id, dialect, run.without)
     return tensors, run_config(run, recorder), recorder.log.flags

@@ -1,10 +1,10 @@
 """
 Golden vectors of SAELens' Matryoshka BatchTopK training code.
 
-Runs `SAETrainer.fit` of the PyPI package sae-lens 6.54.12 on a `MatryoshkaBatchTopKTrainingSAE` and records training
-steps: the state before each, and what the step computed. Nothing here computes a loss, a gradient or an update: every
-number in the files was produced by the package's own code (or by the torch functions it calls) and read off while it
-ran.
+Runs `SAETrainer.fit` of the PyPI package sae-lens 6.54.12 on a `MatryoshkaBatchTopKTrainingSAE`, shortly also on
+other architectures, and records every training step: the state before it, and what the step computed. Nothing here
+computes a loss, a gradient or an update: every number in the files was produced by the package's own code (or by the
+torch functions it calls) and read off while it ran.
 
 Two recordings of each run:
 
@@ -28,12 +28,13 @@ import sys
 import types
 from pathlib import Path
 
+import architectures
 import torch
 from operators import record_operators
-from published import Dialect, Unused, lift_casts, load_modules, read_source
+from published import Unused, lift_casts, load_modules, read_source
 from run_recorder import FLAGS, record_run
 from training_runs import RUNS
-from vector_files import write_manifest, write_vector
+from vector_files import make_vectors
 
 HERE = Path(__file__).resolve().parent
 
@@ -47,6 +48,7 @@ SOURCES = {
     "registry.py": "9e1cbb04f4ae752013a96e25a3d1ff93735aeec7c61e601ff6ffb7c299cb2ffa",
     "util.py": "ca5b92b20f4089dba29b22976f63c47d982c388f9de593e6556baf70ed8e11a5",
     "saes/sae.py": "316f7eb005838953706b10c5537c255f9db3a098257d5e4d7a6c2119682d0924",
+    "saes/standard_sae.py": "5253acb069bd0ad23e5882415d7a5c48d07c762cb426b37901322d69601fd9d0",
     "saes/jumprelu_sae.py": "967187a7aef7ed03fa672ce44b25e2852be5c3e2d34b85718c939e576c7e8e93",
     "saes/topk_sae.py": "13ed3e65fff8ac4ce925b2199f4d25a82ce18b79e92749e5cc10b4fe8f2a7e19",
     "saes/batchtopk_sae.py": "30f5d8c5266928295f541a7baa1589b1122d8c9a49f308668f4d3d27516ed251",
@@ -59,43 +61,76 @@ SOURCES = {
 }
 
 # The float32 casts of the published source: (file, line, before, after). `before` must occur exactly once in the file,
-# at that line. Left as they are: the casts of masks, which hold only 0 and 1 (sae_trainer.py), and those of
-# JumpReLUTrainingSAE, whose functions are recorded, not the class. The threshold is float64 in both dtypes.
+# at that line. Left as they are: the casts of masks, which hold only 0 and 1 (sae_trainer.py). The threshold of
+# BatchTopK is float64 in both dtypes.
+JUMPRELU = "saes/jumprelu_sae.py"
 CASTS = [
     ("training/activation_scaler.py", 77, "norms.float().sum().item()", "norms.sum().item()"),
+    # JumpReLUTrainingSAE keeps its threshold in float32 whatever the dtype.
+    (JUMPRELU, 274, "dtype=torch.float32,", "dtype=torch.float64,"),
+    (JUMPRELU, 296, "threshold.dtype != torch.float32:", "threshold.dtype != torch.float64:"),
+    (JUMPRELU, 297, "threshold.data.float()", "threshold.data.double()"),
 ]
 
-# T steps of which S are recorded (recorded_steps), and R states (recorded_states): the one before and the one after
-# each recorded step. N rows per batch, d = d_in, F = d_sae, G widths. `*` is each parameter.
+# T steps, all recorded, and T+1 states: before each step and after the last. N rows per batch, d = d_in, F = d_sae,
+# G widths. `*` is each parameter.
 RUN_TENSORS = {
-    "x": "[T, N, d] the batch of every step; float32 values in both dtypes",
-    "loss": "[T] sum of level_losses, + aux, of every step",
-    "*": "[R, ...] parameters before step recorded_states[r]. W_enc [d, F], b_enc [F], W_dec [F, d], b_dec [d]",
-    "m.*": "[R, ...] Adam's first moment; update t is Adam's step number t + 1",
-    "v.*": "[R, ...] Adam's second moment",
-    "threshold": "[R] topk_threshold, float64 in both dtypes; 0 at the start. In units of the latents",
-    "passes_since_fired": "[R, F] n_forward_passes_since_fired. Dead in step t: before it, is > dead_feature_window",
-    "sae_in": "[S, N, d] x times scaling_factor",
-    "hidden_pre": "[S, N, F] pre-activations, times the norm of each decoder row if rescale_acts_by_decoder_norm",
-    "latents": "[S, N, F] the int(k * N) largest of hidden_pre after ReLU",
-    "positives": "[S] number of positive hidden_pre",
-    "x_hat": "[S, G, N, d] reconstruction of sae_in from each width; the latents are divided by the norms again",
-    "level_losses": "[S, G] squared error of each width, summed over d and averaged over rows",
-    "aux": "[S] auxiliary loss, aux_loss_coefficient and scale included",
-    "aux_levels": "[S, G] its terms before aux_loss_coefficient, 0 for a level without dead latents; only if "
+    "x": "[T, N, d] the batch; float32 values in both dtypes",
+    "loss": "[T] sum of level_losses, + aux",
+    "*": "[T+1, ...] parameters before step t; entry T is after the last. W_enc [d, F], b_enc [F], W_dec [F, d], "
+    "b_dec [d]",
+    "m.*": "[T+1, ...] Adam's first moment; update t is Adam's step number t + 1",
+    "v.*": "[T+1, ...] Adam's second moment",
+    "threshold": "[T+1] topk_threshold, float64 in both dtypes; 0 at the start. In units of the latents",
+    "passes_since_fired": "[T+1, F] n_forward_passes_since_fired. Dead in step t: before it, is > dead_feature_window",
+    "sae_in": "[T, N, d] x times scaling_factor",
+    "hidden_pre": "[T, N, F] pre-activations, times the norm of each decoder row if rescale_acts_by_decoder_norm",
+    "latents": "[T, N, F] the int(k * N) largest of hidden_pre after ReLU",
+    "positives": "[T] number of positive hidden_pre",
+    "x_hat": "[T, G, N, d] reconstruction of sae_in from each width; the latents are divided by the norms again",
+    "level_losses": "[T, G] squared error of each width, summed over d and averaged over rows",
+    "aux": "[T] auxiliary loss, aux_loss_coefficient and scale included",
+    "aux_levels": "[T, G] its terms before aux_loss_coefficient, 0 for a level without dead latents; only if "
     "use_matryoshka_aux_loss",
-    "aux_latents": "[S, N, F] what the auxiliary loss decodes: of each row, the k_aux largest hidden_pre of dead "
+    "aux_latents": "[T, N, F] what the auxiliary loss decodes: of each row, the k_aux largest hidden_pre of dead "
     "latents (of each level's, if use_matryoshka_aux_loss), negative ones too",
-    "dead": "[S] number of dead latents in the auxiliary loss",
-    "grad.*": "[S, ...] gradients right after backward",
-    "grad_norm": "[S] norm of all gradients, before clipping",
-    "clipped.*": "[S, ...] gradients that Adam receives",
-    "lr": "[S] learning rate of the update (float64 in both dtypes: it is a Python number)",
+    "dead": "[T] number of dead latents in the auxiliary loss",
+    "grad.*": "[T, ...] gradients right after backward",
+    "grad_norm": "[T] norm of all gradients, before clipping",
+    "clipped.*": "[T, ...] gradients that Adam receives",
+    "lr": "[T] learning rate of the update (float64 in both dtypes: it is a Python number)",
     "folded.*": "parameters and threshold after fit, which folds scaling_factor into them",
     "exported.*": "parameters and thresholds [F] that save_inference_model then writes: decoder norms folded, if "
     "rescale_acts_by_decoder_norm",
     "exported.latents": "[N, F] latents of the last x that a JumpReLUSAE with the exported parameters computes",
     "exported.x_hat": "[N, d] its reconstruction",
+}
+
+# Of the other architectures' runs, whose kind is "architecture-run"; each has some of them.
+ARCHITECTURE_TENSORS = {
+    "x": "[T, N, d] the batch of step t; float32 values in both dtypes",
+    "*": "[T+1, ...] parameters before step t; entry T is after the last. W_enc [d, F], b_enc [F], W_dec [F, d], "
+    "b_dec [d]; jumprelu also: threshold [F], a negative one is made 0 at the start of the step",
+    "m.*": "[T+1, ...] Adam's first moment; update t is Adam's step number t + 1",
+    "v.*": "[T+1, ...] Adam's second moment",
+    "passes_since_fired": "[T+1, F] n_forward_passes_since_fired. Dead in step t: before it, is > dead_feature_window",
+    "hidden_pre": "[T, N, F] pre-activations; top-k: times the norm of each decoder row",
+    "latents": "[T, N, F]",
+    "x_hat": "[T, N, d]",
+    "l2": "[T] squared error, summed over d and averaged over rows",
+    "l0": "[T] mean number of positive latents per row: counted, the code does not",
+    "coefficient": "[T] what the sparsity loss is multiplied by, warm-up included (float64 in both dtypes: it is a "
+    "Python number)",
+    "sparsity_loss": "[T] the code's l0_loss or l1_loss, coefficient included",
+    "pre_act_loss": "[T] jumprelu-ste: pre_act_loss_coefficient included",
+    "aux": "[T] top-k: auxiliary loss, aux_loss_coefficient and scale included",
+    "aux_latents": "[T, N, F] top-k: what it decodes, negative values too",
+    "dead": "[T] number of dead latents in the forward pass",
+    "loss": "[T] l2 and the other losses together",
+    "grad.*": "[T, ...] gradients right after backward",
+    "grad_norm": "[T] norm of all gradients, before clipping",
+    "clipped.*": "[T, ...] gradients that Adam receives",
+    "lr": "[T] learning rate of the update (float64 in both dtypes: it is a Python number)",
 }
 
 OPERATOR_TENSORS = {
@@ -116,6 +151,8 @@ OPERATOR_TENSORS = {
     "step.ID.aux": "[]",
     "step.ID.loss": "[]",
     "step.ID.grad.*": "gradients",
+    "initialise.draw.I": "[F, d] what kaiming_uniform_ drew in the constructor",
+    "initialise.*": "parameters and scalar threshold that the constructor ended with",
     "encode.*": "parameters and thresholds [F] of a small JumpReLUSAE whose pre-activations are exact in both dtypes; "
     "some equal a threshold exactly",
     "encode.x": "[N, d]",
@@ -199,31 +236,21 @@ def load_published(lift):
         module = "sae_lens." + name.removesuffix(".py").replace("/", ".")
         sources[module] = lift_casts(CASTS, name, text) if lift else text
     modules = load_modules(sources, stand_ins())
-    return types.SimpleNamespace(**{name.rpartition(".")[2]: module for name, module in modules.items()})
+    code = types.SimpleNamespace(**{name.rpartition(".")[2]: module for name, module in modules.items()})
+    # As its __init__ does, for those trained here: a training configuration looks for its inference class.
+    code.registry.register_sae_class("jumprelu", code.jumprelu_sae.JumpReLUSAE, code.jumprelu_sae.JumpReLUSAEConfig)
+    code.registry.register_sae_class("standard", code.standard_sae.StandardSAE, code.standard_sae.StandardSAEConfig)
+    code.registry.register_sae_class("topk", code.topk_sae.TopKSAE, code.topk_sae.TopKSAEConfig)
+    return code
 
 
 def main():
-    # One thread: the order of summation, and with it the last bits, must not depend on how many cores there are.
-    torch.set_num_threads(1)
-    float32, float64 = dialects = [Dialect(dtype, load_published) for dtype in (torch.float32, torch.float64)]
-    source = f"{PACKAGE} {VERSION}"
-    vectors = []
-    for run in RUNS:
-        weights = run.initial_weights(float64)
-        for dialect in dialects:
-            recorded = record_run(run, dialect, weights)
-            vectors.append(write_vector(HERE, source, run.id, run.comment, dialect, *recorded))
-    comment = "single operators, called one at a time"
-    for dialect in dialects:
-        vectors.append(write_vector(HERE, source, "operators", comment, dialect, *record_operators(dialect)))
-    write_manifest(
-        HERE,
-        {"package": PACKAGE, "version": VERSION, "files": SOURCES},
-        CASTS,
-        FLAGS,
-        {"run": RUN_TENSORS, "operators": OPERATOR_TENSORS},
-        vectors,
-    )
+    load, name = load_published, f"{PACKAGE} {VERSION}"
+    source = {"package": PACKAGE, "version": VERSION, "files": SOURCES}
+    runs = [(run, record_run) for run in RUNS]
+    runs += [(run, architectures.record_run) for run in architectures.RUNS]
+    tensors = {"run": RUN_TENSORS, "architecture-run": ARCHITECTURE_TENSORS, "operators": OPERATOR_TENSORS}
+    make_vectors(HERE, name, source, CASTS, FLAGS | architectures.FLAGS, tensors, load, runs, record_operators)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from recording import array, error_of
 from run_recorder import exported, parameters_and_threshold
+from starting_points import defaults, initialise
 from training_runs import PARAMETERS
 
 
@@ -115,12 +116,14 @@ def steps(dialect, tensors):
     parameters = drawn_parameters(dialect, rng, d_in, widths[-1])
     x = float32_values(dialect, rng.standard_normal((6, d_in)))
     zero_row = parameters["W_dec"].clone()
-    zero_row[7] = 0
-    none, some, many, last = [], [3], [0, 3, 4, 6, 8], [5, 6, 7, 8]
+    zero_row[6] = 0
+    none, some, exactly, many, last = [], [3], [3, 6], [0, 3, 4, 6, 8], [5, 6, 7, 8]
+    silent = {"W_enc": torch.zeros_like(parameters["W_enc"]), "b_enc": -torch.ones_like(parameters["b_enc"])}
     raw, levels = {"rescale_acts_by_decoder_norm": False}, {"use_matryoshka_aux_loss": True}
     cases = {
         "alive": ({}, {}, none, "no dead latent"),
         "one-dead": ({}, {}, some, "one dead latent: the loss is scaled by 1 / k_aux"),
+        "two-dead": ({}, {}, exactly, "exactly k_aux = 2 dead latents"),
         "many-dead": ({}, {}, many, "more than k_aux = 2"),
         "coefficient": ({"aux_loss_coefficient": 0.25}, {}, many, "aux_loss_coefficient"),
         "levels": (levels, {}, many, "an auxiliary loss per level: 1, 2 and 2 dead"),
@@ -129,6 +132,7 @@ def steps(dialect, tensors):
         "raw-levels": (raw | levels, {}, many, "acts not rescaled, an auxiliary loss per level"),
         "x-not-centred": ({"apply_b_dec_to_input": False}, {}, many, "apply_b_dec_to_input False"),
         "k-0": ({"k": 0.1}, {}, many, "int(0.6) = 0 selected: every reconstruction is b_dec"),
+        "nothing-positive": ({}, silent, many, "every reconstruction is b_dec; the auxiliary loss decodes negatives"),
         "zero-decoder-row": ({}, {"W_dec": zero_row}, none, "1 / 0 times 0: NaN in every row of the last level"),
         "raw-zero-decoder-row": (raw, {"W_dec": zero_row}, many, "finite"),
     }
@@ -311,5 +315,7 @@ def record_operators(dialect):
             "widths": widths(dialect),
             "jumprelu": jumprelu(dialect, tensors),
             "learning_rates": learning_rates(dialect, tensors),
+            "initialise": initialise(dialect, tensors),
+            "defaults": defaults(dialect),
         }
     return tensors, config

@@ -1,7 +1,6 @@
 """Watching SAELens' trainer on one run."""
 
 import json
-import sys
 import tempfile
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from recording import StepLog, adam_moments, all_replaced, array, listing_calls,
 from safetensors.torch import load_file
 from training_runs import NORM_BATCHES, PARAMETERS, STEPS
 
-BLOCKS = [(0, 24), (60, 69), (120, 129), (190, 199)]
 
 FLAGS = {
     "none-dead": "no latent is dead: the auxiliary loss is 0",
@@ -44,7 +42,7 @@ class Recorder:
         self.trainer = trainer
         self.sae = trainer.sae
         self.xs = xs
-        self.log = StepLog(BLOCKS, FLAGS)
+        self.log = StepLog(FLAGS)
         trainer.optimizer.register_step_pre_hook(self.saw_optimizer_step)
 
     def watching(self, code):
@@ -65,11 +63,10 @@ class Recorder:
         def watched(batch):
             t = self.trainer.n_training_steps
             before = self.state()
-            self.step = {}
+            self.step = {"x": array(batch)}
             self.log.saw_state(t, before)
             output = original(batch)
-            every = {"x": array(batch), "loss": array(output.loss)}
-            self.log.saw_step(t, self.step, self.branches(t, before), every)
+            self.log.saw_step(t, self.step, self.branches(t, before))
             if t == STEPS - 1:
                 self.log.saw_state(STEPS, self.state())  # after it, fit folds the scaling factor
             return output
@@ -121,6 +118,7 @@ class Recorder:
     def saw_output(self, output):
         step, losses = self.step, output.losses
         widths = self.sae.cfg.matryoshka_widths
+        step["loss"] = array(output.loss)
         step["sae_in"] = array(output.sae_in)
         step["hidden_pre"] = array(output.hidden_pre)
         step["latents"] = array(output.feature_acts)
@@ -272,8 +270,6 @@ def record_run(run, dialect, weights):
         inference.load_state_dict(state)
         tensors["exported.latents"] = array(inference.encode(xs[-1]))
         tensors["exported.x_hat"] = array(inference(xs[-1]))
-    absent = recorder.log.absent_flags(run.without)
-    if absent:
-        sys.exit(f"make.py: {run.id} {dialect.name}: no step for {absent}")
+    recorder.log.check_flags(run.id, dialect, run.without)
     config = run_config(run, recorder, *factors or [1.0]) | {"exported": config}
     return tensors, config, recorder.log.flags

@@ -18,7 +18,7 @@ class Run:
     """
     One training run. `sae` and `trainer` go to the two configurations as they are.
 
-    The remaining fields choose a start and inputs that lead through every branch of a step within the recorded steps:
+    The remaining fields choose a start and inputs that lead through every branch of a step:
     b_enc        initial encoder bias, below zero so that a small input fires nothing
     never_fire   latents with an initial bias far below, which cannot fire at all
     faint        latents with small initial encoder columns: often positive, seldom large enough to fire
@@ -98,14 +98,14 @@ RUNS = [
     ),
     Run(
         id="rescaled-level-aux",
-        comment="d_in 10, d_sae 26, widths 4, 9, 16, 26; an auxiliary loss per level; input scaled; cosine, then decay",
-        seed=3,
-        batch=12,
+        comment="d_in 5, d_sae 13, widths 1, 3, 6, 13; an auxiliary loss per level; input scaled; cosine, then decay",
+        seed=6,
+        batch=8,
         sae=dict(
-            d_in=10,
-            d_sae=26,
-            matryoshka_widths=[4, 9, 16, 26],
-            k=3,
+            d_in=5,
+            d_sae=13,
+            matryoshka_widths=[1, 3, 6, 13],
+            k=2,
             use_matryoshka_aux_loss=True,
             aux_loss_coefficient=0.5,
             topk_threshold_lr=0.05,
@@ -121,11 +121,11 @@ RUNS = [
             dead_feature_window=4,
         ),
         b_enc=-0.2,
-        never_fire=(2, 22),
-        faint=(1, 5, 8, 12, 14, 17, 20, 25),
+        never_fire=(2, 10),
+        faint=(1, 5, 8, 11),
         amplitude=lambda step: 0.8 + 0.6 * np.sin(step / 4),
         quiet={5: 0.02, 6: 0.15},
-        without=("not-clipped", "lr-constant"),
+        without=("lr-constant",),
     ),
     Run(
         id="fractional-k",
