@@ -3,41 +3,52 @@
  * @module
  */
 import { randomInt } from 'node:crypto';
-import type { Command } from 'commander';
-import { colours } from '../training/colours.ts';
-import { backendNamed } from '../gpu/backend.ts';
-import { portKernels } from '../gpu/kernels.ts';
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Command } from 'commander';
 import { requireWritableFolder, writeTextAtomically } from '../training/atomic-file.ts';
+import { colours } from '../training/colours.ts';
 import { wholeNumber } from '../training/option-values.ts';
 import { usage, UsageError } from '../training/usage-error.ts';
 import { certificate, type Certificate } from './certificate.ts';
+import {
+  expectationFor,
+  expectationsOf,
+  judged,
+  staleExpectations,
+  type Expectation,
+} from './expectations.ts';
 import { formatFailure, formatResult } from './format.ts';
-import { openKernelProcess } from './kernel-process.ts';
-import type { Kernels, KernelSpec } from './kernel.ts';
+import { junit } from './junit.ts';
+import type { KernelSpec } from './kernel.ts';
 import { specs } from './kernels/all.ts';
 import { mutants } from './mutants/all.ts';
+import { openKernels, type Under } from './open-kernels.ts';
 import { selectLaws } from './query.ts';
-import { processKernels } from './process-kernels.ts';
-import { referenceKernels } from './reference-kernels.ts';
 import { rejectMutant } from './reject.ts';
-import { runLaws, type LawResult } from './run.ts';
+import { runUnits, type LawResult } from './run.ts';
+import { lawResults, shardOf, unitsOf, unitsOfShard, type Shard } from './shards.ts';
 
-interface Options {
-  readonly backend: string;
-  readonly kernel?: string;
-  readonly dtype?: string;
-  readonly timeLimit: number;
+interface Options extends Under {
   readonly only: readonly string[];
   readonly runs: number;
   readonly seed?: number;
   readonly path?: string;
+  readonly shard?: Shard;
+  readonly skips?: string;
+  readonly xfails?: string;
   readonly json?: string;
+  readonly junit?: string;
   readonly mutants?: true;
   readonly list?: true;
 }
 
 export const defaultRuns = 200;
+
+/** The value of --shard. @throws {@link UsageError} unless it is i/n. */
+function shard(text: string): Shard {
+  return usage(() => shardOf(text));
+}
 
 export function addConformanceCommand(program: Command): void {
   program
@@ -71,7 +82,18 @@ export function addConformanceCommand(program: Command): void {
       wholeNumber('--seed', 0),
     )
     .option('--path <path>', 'replay one case: the path a failure printed')
+    .option(
+      '--shard <i/n>',
+      'run one of n parts; put their certificates together with “matryoshka merge”',
+      shard,
+    )
+    .option('--skips <file>', 'laws not to run, each under a comment with its reason')
+    .option(
+      '--xfails <file>',
+      'laws that are expected to fail, likewise; one that passes fails the run',
+    )
     .option('--json <file>', 'write the certificate')
+    .option('--junit <file>', 'write the results as JUnit XML')
     .option('--mutants', 'run the laws on kernels broken on purpose: all must be rejected')
     .option('--list', 'list kernels with their tensors and laws')
     .addHelpText(
@@ -93,31 +115,72 @@ async function certify(
   seed: number,
   options: Options,
 ): Promise<number> {
-  if (options.json !== undefined) await requireWritableFolder(dirname(options.json), '--json');
+  for (const [option, path] of [
+    ['--json', options.json],
+    ['--junit', options.junit],
+  ] as const) {
+    if (path !== undefined) await requireWritableFolder(dirname(path), option);
+  }
+  const skips = await readExpectations(options.skips);
+  const xfails = await readExpectations(options.xfails);
   const opened = await openKernels(options, chosen);
-  const { kernels, device } = opened;
+  const { kernels, device, files } = opened;
   for (const note of opened.notes) console.log(colours.dim(note));
+  const part =
+    options.shard === undefined ? '' : `, shard ${options.shard.index} of ${options.shard.count}`;
   console.log(
-    `${kernels.name} (${device}), ${kernels.dtype}, ${options.runs} cases a law, --seed ${seed}`,
+    `${kernels.name} (${device}), ${kernels.dtype}, ${options.runs} cases a law, --seed ${seed}${part}`,
   );
   try {
-    const results = await runLaws(chosen, kernels, { ...options, seed }, (result) =>
-      printResult(result),
+    const all = unitsOf(chosen, options.runs, seed);
+    const mine = options.shard === undefined ? all : unitsOfShard(all, options.shard);
+    const skipped = (kernel: string, law: string): string | undefined =>
+      expectationFor(skips, kernel, law, kernels.dtype)?.reason;
+    const expected = <T extends LawResult>(result: T): T =>
+      judged(result, expectationFor(xfails, result.kernel, result.law, kernels.dtype));
+    const ran = await runUnits(
+      mine,
+      kernels,
+      options,
+      (result) => printResult(expected(result)),
+      skipped,
     );
+    const units = ran.map(expected);
+    const results = lawResults(units);
     for (const result of results) {
       const spec = chosen.find(({ name }) => name === result.kernel)!;
+      if (result.outcome === 'skip') continue;
       const failure = formatFailure(result, spec, commandOf(options));
       if (failure !== '') console.log(`\n${colours.red(failure)}`);
     }
-    const record = certificate(results, kernels, device, { seed, runs: options.runs });
-    if (options.json !== undefined) {
-      await writeTextAtomically(options.json, `${JSON.stringify(record, null, 2)}\n`);
-    }
+    const stale = staleExpectations([...skips, ...xfails], specs).map(({ id }) => id);
+    for (const id of stale) console.log(colours.red(`stale: no law is called “${id}”`));
+    const record = certificate(results, kernels, specs, {
+      device,
+      seed,
+      runs: options.runs,
+      stale,
+      ...(files && { files }),
+      ...(options.shard && { shard: options.shard, units }),
+    });
+    await writeRecords(record, options);
     console.log(`\n${summary(record)}`);
     return record.verdict === 'pass' ? 0 : 1;
   } finally {
     opened.close();
   }
+}
+
+/** @throws {@link UsageError} if the file cannot be read, or an entry has no reason. */
+async function readExpectations(path: string | undefined): Promise<Expectation[]> {
+  if (path === undefined) return [];
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return usage(() => expectationsOf(text, path));
 }
 
 /** The command that repeats this one, as far as the kernels under test go. */
@@ -154,66 +217,13 @@ async function runMutants(
   return survivors === 0 && tried.length > 0 ? 0 : 1;
 }
 
-interface Opened {
-  readonly kernels: Kernels;
-  readonly device: string;
-  /** What a user should know: which backends were passed over and why, what a kernel printed. */
-  readonly notes: readonly string[];
-  readonly close: () => void;
-}
-
-/** The kernels under test: a process's, a backend's, or the reference. */
-export async function openKernels(
-  options: Pick<Options, 'backend' | 'kernel' | 'dtype' | 'timeLimit'>,
-  chosen: readonly KernelSpec[],
-): Promise<Opened> {
-  const { kernel, backend } = options;
-  if (kernel !== undefined) return openProcess(kernel, options, chosen);
-  if (options.dtype !== undefined) {
-    throw new UsageError('--dtype: expected with --kernel only; a backend has one dtype');
-  }
-  const close = (): void => {};
-  if (backend === 'reference') {
-    const device = `Node ${process.version}, plain TypeScript`;
-    return { kernels: referenceKernels, device, notes: [], close };
-  }
-  return { ...(await portKernels(usage(() => backendNamed(backend)))), close };
-}
-
-async function openProcess(
-  command: string,
-  { dtype, timeLimit }: Pick<Options, 'dtype' | 'timeLimit'>,
-  chosen: readonly KernelSpec[],
-): Promise<Opened> {
-  let strays = 0;
-  const opened = await openKernelProcess(command, {
-    timeLimit: timeLimit * 1000,
-    startLimit: 60_000,
-    onStray: (text, bytes) => {
-      if (strays++ > 0) return; // told once: a kernel that prints does so in every call
-      console.log(
-        colours.yellow(
-          `the kernel printed ${bytes} bytes on standard output, where answers belong (print on standard error): ${JSON.stringify(text)}`,
-        ),
-      );
-    },
-  });
-  const { hello } = opened;
-  const format = hello.dtypes.find((offered) => offered === (dtype ?? hello.dtypes[0]));
-  if (format === undefined) {
-    opened.close();
-    throw new UsageError(
-      `--dtype: ${hello.name} offers ${hello.dtypes.join(', ')}, got ${JSON.stringify(dtype)}`,
-    );
-  }
-  const known = new Set(specs.map(({ name }) => name));
-  const unknown = hello.operators.filter((name) => !known.has(name));
-  return {
-    kernels: processKernels(opened, format, chosen),
-    device: hello.device,
-    notes: unknown.map((name) => `${hello.name} offers ${name}, which this suite does not know`),
-    close: () => opened.close(),
-  };
+/** Writes the certificate wherever the options ask for it. */
+export async function writeRecords(
+  record: Certificate,
+  { json, junit: xml }: { readonly json?: string; readonly junit?: string },
+): Promise<void> {
+  if (json !== undefined) await writeTextAtomically(json, `${JSON.stringify(record, null, 2)}\n`);
+  if (xml !== undefined) await writeTextAtomically(xml, junit(record));
 }
 
 function list(chosen: readonly KernelSpec[]): void {
@@ -239,7 +249,7 @@ function printResult(result: LawResult): void {
   else console.log(result.outcome === 'skip' ? colours.yellow(line) : colours.red(line));
 }
 
-function summary({ verdict, counts, kernels, backend }: Certificate): string {
+export function summary({ verdict, counts, kernels, backend }: Certificate): string {
   const cases = kernels.reduce((sum, { cases: ran }) => sum + ran, 0);
   if (cases === 0) return colours.red(`FAIL ${backend}: no case was run, so nothing is shown`);
   const told = Object.entries(counts)

@@ -15,6 +15,7 @@ import {
   type Tensors,
 } from './kernel.ts';
 import { roundTo, type FloatFormat } from './number-formats.ts';
+import { lawResults, unitsOf, type Unit, type UnitResult } from './shards.ts';
 
 export type Outcome = 'pass' | 'fail' | 'skip' | 'unexpectedPass' | 'crashed';
 
@@ -27,6 +28,8 @@ export interface LawResult {
   readonly cases: number;
   readonly seconds: number;
   readonly failure?: Failure;
+  /** Why it was skipped, or expected to fail. */
+  readonly reason?: string;
 }
 
 export interface Failure {
@@ -129,29 +132,64 @@ function roundedCall({ config, inputs }: Call, dtype: FloatFormat): Call {
   return { config, inputs: Object.fromEntries(rounded) as Tensors };
 }
 
-/** Runs all laws of the given specs, in order. */
+/** Runs all laws of the given specs, in order, or a shard of them. */
 export async function runLaws(
   specs: readonly KernelSpec[],
   kernels: Kernels,
   options: RunOptions,
   onResult: (result: LawResult) => void = () => {},
 ): Promise<LawResult[]> {
-  const results: LawResult[] = [];
-  for (const spec of specs) {
-    for (const law of spec.laws) {
-      const result = await runLaw(spec, law, kernels, options);
-      onResult(result);
+  const units = await runUnits(
+    unitsOf(specs, options.runs, options.seed),
+    kernels,
+    options,
+    onResult,
+  );
+  return lawResults(units);
+}
+
+/**
+ * Runs units in order; after one that is not a pass, the later ones of its law are left out.
+ * @param onResult - told of each law once its last unit here is done.
+ * @param skipped - the reason why a law is not to be run, if there is one.
+ */
+export async function runUnits(
+  units: readonly Unit[],
+  kernels: Kernels,
+  options: Pick<RunOptions, 'path'>,
+  onResult: (result: LawResult) => void = () => {},
+  skipped: (kernel: string, law: string) => string | undefined = () => undefined,
+): Promise<UnitResult[]> {
+  const results: UnitResult[] = [];
+  for (let at = 0; at < units.length; at++) {
+    const { spec, law, chunk, runs, seed } = units[at];
+    const own = results.filter((result) => result.kernel === spec.name && result.law === law.name);
+    if (own.every(({ outcome }) => outcome === 'pass')) {
+      const reason = skipped(spec.name, law.name);
+      const result = {
+        ...(reason === undefined
+          ? await runLaw(spec, law, kernels, { ...options, runs, seed })
+          : skip(spec, law, reason)),
+        chunk,
+      };
       results.push(result);
-      // Kernels in process answer at once, so that nothing else, an interrupt among it, would get a turn.
-      await setImmediate();
+      own.push(result);
     }
+    const next = units.at(at + 1);
+    if (next?.law !== law || next.spec !== spec) onResult(lawResults(own)[0]);
+    // Kernels in process answer at once, so that nothing else, an interrupt among it, would get a turn.
+    await setImmediate();
   }
   return results;
 }
 
+function skip({ name }: KernelSpec, law: Law, reason: string): LawResult {
+  return { kernel: name, law: law.name, outcome: 'skip', cases: 0, seconds: 0, reason };
+}
+
 export type Counts = Record<Outcome, number>;
 
-export function countOutcomes(results: readonly LawResult[]): Counts {
+export function countOutcomes(results: readonly { readonly outcome: Outcome }[]): Counts {
   const counts: Counts = { pass: 0, fail: 0, skip: 0, unexpectedPass: 0, crashed: 0 };
   for (const { outcome } of results) counts[outcome]++;
   return counts;

@@ -129,5 +129,5 @@ async function certifyBackend({
     on.law(result, laws);
     signal.throwIfAborted();
   });
-  return certificate(results, kernels, device, { seed, runs: CASES });
+  return certificate(results, kernels, specs, { device, seed, runs: CASES });
 }

@@ -153,7 +153,10 @@ export const dictionaryLearningJumpRelu: Dialect = {
   },
 };
 
-/** StandardTrainerAprilUpdate with AutoEncoder: ReLU, and an L1 penalty on latents times decoder norm. */
+/**
+ * StandardTrainerAprilUpdate with AutoEncoder: ReLU, and an L1 penalty on latents times decoder norm. Its b_enc keeps
+ * torch's random initialisation, which is not imitated: b_enc starts at 0.
+ */
 export const dictionaryLearningRelu: Dialect = {
   ...dictionaryLearning,
   name: 'dictionary_learning_relu',
@@ -188,7 +191,13 @@ export const dictionaryLearningRelu: Dialect = {
     normaliseEpsilon: 0,
   },
   learningRate: { ...dictionaryLearning.learningRate, base: 1e-3, scalesWithWidth: false },
-  initialise: { ...dictionaryLearning.initialise, b_dec: 'zero' },
+  initialise: {
+    draw: 'W_enc-normal',
+    decoderNorm: 0.1,
+    normEpsilon: 0,
+    encoder: 'decoder-transposed',
+    b_dec: 'zero',
+  },
   defaults: {
     ...dictionaryLearning.defaults,
     selection: 'all',

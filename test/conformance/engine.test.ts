@@ -60,8 +60,10 @@ describe('runs', () => {
     const kernels = kernelsOf({});
     const options = { runs: 5, seed: 1 };
     const results = await runLaws([batchTopk], kernels, options);
-    expect(certificate(results, kernels, 'none', options).verdict).toBe('fail');
-    expect(certificate([], kernels, 'none', options).verdict).toBe('fail');
+    expect(certificate(results, kernels, specs, { ...options, device: 'none' }).verdict).toBe(
+      'fail',
+    );
+    expect(certificate([], kernels, specs, { ...options, device: 'none' }).verdict).toBe('fail');
   });
 
   test('a kernel that throws on a valid call has crashed', async () => {

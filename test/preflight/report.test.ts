@@ -25,7 +25,10 @@ async function shortRecord(): Promise<PreflightRecord> {
   const doctor = await diagnose();
   const { kernels, device } = await portKernels('wasm');
   const options = { runs: 2, seed: 1 };
-  const conformance = certificate(await runLaws(specs, kernels, options), kernels, device, options);
+  const conformance = certificate(await runLaws(specs, kernels, options), kernels, specs, {
+    ...options,
+    device,
+  });
   const tree = await runTree(treeSettings({ seeds: 2, steps: 60, batch: 64 }), { threads: 2 });
   const sample = await runSample({
     backend: 'wasm',

@@ -1,0 +1,96 @@
+/**
+ * The kernels under test: those of a process, of a backend, or the reference itself.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { backendNamed } from '../gpu/backend.ts';
+import { portKernels } from '../gpu/kernels.ts';
+import { colours } from '../training/colours.ts';
+import { usage, UsageError } from '../training/usage-error.ts';
+import type { Kernels, KernelSpec } from './kernel.ts';
+import { openKernelProcess } from './kernel-process.ts';
+import { specs } from './kernels/all.ts';
+import { processKernels } from './process-kernels.ts';
+import { referenceKernels } from './reference-kernels.ts';
+
+/** What to test, as options name it. */
+export interface Under {
+  readonly backend: string;
+  /** A command line; takes the place of a backend. */
+  readonly kernel?: string;
+  readonly dtype?: string;
+  /** Seconds for one call of a process. */
+  readonly timeLimit: number;
+}
+
+export interface Opened {
+  readonly kernels: Kernels;
+  readonly device: string;
+  /** What a user should know: which backends were passed over and why, what a kernel printed. */
+  readonly notes: readonly string[];
+  readonly close: () => void;
+  /** Of the files a command line names: path → SHA-256. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/** The kernels under test: a process's, a backend's, or the reference. */
+export async function openKernels(options: Under, chosen: readonly KernelSpec[]): Promise<Opened> {
+  const { kernel, backend } = options;
+  if (kernel !== undefined) return openProcess(kernel, options, chosen);
+  if (options.dtype !== undefined) {
+    throw new UsageError('--dtype: expected with --kernel only; a backend has one dtype');
+  }
+  const close = (): void => {};
+  if (backend === 'reference') {
+    const device = `Node ${process.version}, plain TypeScript`;
+    return { kernels: referenceKernels, device, notes: [], close };
+  }
+  return { ...(await portKernels(usage(() => backendNamed(backend)))), close };
+}
+
+async function openProcess(
+  command: string,
+  { dtype, timeLimit }: Under,
+  chosen: readonly KernelSpec[],
+): Promise<Opened> {
+  let strays = 0;
+  const opened = await openKernelProcess(command, {
+    timeLimit: timeLimit * 1000,
+    startLimit: 60_000,
+    onStray: (text, bytes) => {
+      if (strays++ > 0) return; // told once: a kernel that prints does so in every call
+      console.log(
+        colours.yellow(
+          `the kernel printed ${bytes} bytes on standard output, where answers belong (print on standard error): ${JSON.stringify(text)}`,
+        ),
+      );
+    },
+  });
+  const { hello } = opened;
+  const format = hello.dtypes.find((offered) => offered === (dtype ?? hello.dtypes[0]));
+  if (format === undefined) {
+    opened.close();
+    throw new UsageError(
+      `--dtype: ${hello.name} offers ${hello.dtypes.join(', ')}, got ${JSON.stringify(dtype)}`,
+    );
+  }
+  const known = new Set(specs.map(({ name }) => name));
+  const unknown = hello.operators.filter((name) => !known.has(name));
+  return {
+    kernels: processKernels(opened, format, chosen),
+    device: hello.device,
+    notes: unknown.map((name) => `${hello.name} offers ${name}, which this suite does not know`),
+    close: () => opened.close(),
+    files: filesOf(command),
+  };
+}
+
+/** SHA-256 of each file that a command line names by a word of its own. */
+function filesOf(command: string): Record<string, string> {
+  const words = command.split(/\s+/).map((word) => word.replace(/^["']|["']$/g, ''));
+  const files = words.filter((word) => existsSync(word) && statSync(word).isFile());
+  return Object.fromEntries(
+    files.map((file) => [file, createHash('sha256').update(readFileSync(file)).digest('hex')]),
+  );
+}
