@@ -113,7 +113,13 @@ function auxkScale(residual: Matrix, dead: Uint8Array, dialect: Dialect): number
   const { normaliser, overDimensions } = dialect.auxk;
   let factor = overDimensions === 'mean' ? 1 / residual.cols : 1;
   if (dialect.auxk.scale === 'dead-fraction') {
-    factor *= Math.min(countDead(dead) / Math.floor(residual.cols / 2), 1);
+    const half = Math.floor(residual.cols / 2);
+    if (half === 0) {
+      throw new RangeError(
+        `auxk: expected d_in >= 2 to scale the loss by dead latents over floor(d_in / 2), got ${residual.cols}`,
+      );
+    }
+    factor *= Math.min(countDead(dead) / half, 1);
   }
   if (normaliser === 'residual-variance') {
     const mean = columnMeans(residual);

@@ -17,8 +17,8 @@ export interface Decision<V = unknown> {
   /** Where it shows, given equal state: at Inference, in the Loss, in Gradients, or in Training only. */
   readonly seen: string;
   readonly meaning: string;
-  /** It changes nothing unless another decision is one of these. */
-  readonly onlyIf?: Condition;
+  /** It changes nothing unless another decision is one of these; of several conditions one is enough. */
+  readonly onlyIf?: readonly Condition[];
 }
 
 export type NumberRange = 'any' | '>= 0' | '> 0' | '0 to 1' | 'whole >= 0' | 'whole >= -1';
@@ -36,13 +36,19 @@ type Catalogue = {
   readonly [S in Section]: { readonly [D in keyof Dialect[S]]: Decision<Dialect[S][D]> };
 };
 
-const hasAuxk: Condition = { decision: 'auxk.values', is: ['acts', 'pre-activations'] };
-const hasPenalty: Condition = {
-  decision: 'penalty.kind',
-  is: ['l1', 'log', 'l0', 'l0-to-target'],
-};
-const hasThreshold: Condition = { decision: 'defaults.selection', is: ['batch', 'row'] };
-const isJumpRelu: Condition = { decision: 'defaults.selection', is: ['jump'] };
+const hasAuxk: readonly Condition[] = [
+  { decision: 'auxk.values', is: ['acts', 'pre-activations'] },
+];
+const hasPenalty: readonly Condition[] = [
+  {
+    decision: 'penalty.kind',
+    is: ['l1', 'log', 'l0', 'l0-to-target'],
+  },
+];
+const hasThreshold: readonly Condition[] = [
+  { decision: 'defaults.selection', is: ['batch', 'row'] },
+];
+const isJumpRelu: readonly Condition[] = [{ decision: 'defaults.selection', is: ['jump'] }];
 
 export const decisions: Catalogue = {
   input: {
@@ -57,14 +63,14 @@ export const decisions: Catalogue = {
       number: '>= 0',
       seen: 'IT',
       meaning: 'Added to each row’s deviation before dividing by it.',
-      onlyIf: { decision: 'input.normaliser', is: ['each-row'] },
+      onlyIf: [{ decision: 'input.normaliser', is: ['each-row'] }],
     },
     decay: {
       values: [],
       number: '0 to 1',
       seen: 'IT',
       meaning: 'Weight of the old value in the running mean of row norms, which starts at 0.',
-      onlyIf: { decision: 'input.normaliser', is: ['running-mean-norm'] },
+      onlyIf: [{ decision: 'input.normaliser', is: ['running-mean-norm'] }],
     },
     estimate: {
       values: ['root-mean-square-norm', 'mean-norm-to-sqrt-d_in', 'none'],
@@ -77,10 +83,12 @@ export const decisions: Catalogue = {
       seen: 'I',
       meaning:
         'Where that scale goes after training: into both biases and the threshold, or into W_enc, W_dec, b_dec and a threshold in units of rescaled acts.',
-      onlyIf: {
-        decision: 'input.estimate',
-        is: ['root-mean-square-norm', 'mean-norm-to-sqrt-d_in'],
-      },
+      onlyIf: [
+        {
+          decision: 'input.estimate',
+          is: ['root-mean-square-norm', 'mean-norm-to-sqrt-d_in'],
+        },
+      ],
     },
   },
   encode: {
@@ -160,7 +168,7 @@ export const decisions: Catalogue = {
       seen: 'LG',
       meaning:
         'p of the law drawn from: P(length <= v) = ((v - least + 1) / (d_sae - least))^p for v < d_sae.',
-      onlyIf: { decision: 'prefixes.drawn', is: ['each-step'] },
+      onlyIf: [{ decision: 'prefixes.drawn', is: ['each-step'] }],
     },
   },
   loss: {
@@ -198,14 +206,14 @@ export const decisions: Catalogue = {
       seen: 'LG',
       meaning:
         'v: latents, or latents times their decoder row’s norm, through which W_dec is trained too.',
-      onlyIf: { decision: 'penalty.kind', is: ['l1', 'log'] },
+      onlyIf: [{ decision: 'penalty.kind', is: ['l1', 'log'] }],
     },
     overPrefixes: {
       values: [true, false],
       seen: 'LG',
       meaning:
         'Whether it is averaged over prefixes, so that early latents, which belong to more of them, pay more often.',
-      onlyIf: { decision: 'penalty.kind', is: ['l1', 'log'] },
+      onlyIf: [{ decision: 'penalty.kind', is: ['l1', 'log'] }],
     },
     coefficient: {
       values: ['constant', 'warmed-up', 'controlled'],
@@ -220,7 +228,7 @@ export const decisions: Catalogue = {
       seen: 'LG',
       meaning:
         'After its warm-up the controller shrinks the factor by this share when L0 is below the target, else grows it.',
-      onlyIf: { decision: 'penalty.coefficient', is: ['controlled'] },
+      onlyIf: [{ decision: 'penalty.coefficient', is: ['controlled'] }],
     },
   },
   auxk: {
@@ -330,7 +338,7 @@ export const decisions: Catalogue = {
       values: ['pre-activations', 'latents'],
       seen: 'LG',
       meaning:
-        'What the L0 penalty compares with θ: pre-activations, or latents, so that only values above θ lie in the window.',
+        'What the L0 penalty compares with θ: pre-activations, or latents, of which those above θ lie in the window, and zeros where |θ| < h/2.',
       onlyIf: isJumpRelu,
     },
   },
@@ -345,7 +353,7 @@ export const decisions: Catalogue = {
       number: '>= 0',
       seen: 'T',
       meaning: 'Added to the row norm when projecting.',
-      onlyIf: { decision: 'decoderNorm.project', is: ['before-clip', 'after-clip'] },
+      onlyIf: [{ decision: 'decoderNorm.project', is: ['before-clip', 'after-clip'] }],
     },
     normalise: {
       values: ['after-update', 'before-update', 'never'],
@@ -357,7 +365,7 @@ export const decisions: Catalogue = {
       number: '>= 0',
       seen: 'IT',
       meaning: 'Added to the row norm when rescaling.',
-      onlyIf: { decision: 'decoderNorm.normalise', is: ['after-update', 'before-update'] },
+      onlyIf: [{ decision: 'decoderNorm.normalise', is: ['after-update', 'before-update'] }],
     },
   },
   clip: {
@@ -415,7 +423,7 @@ export const decisions: Catalogue = {
       number: '0 to 1',
       seen: 'T',
       meaning: 'Weight of the old value in that average, which starts at 0.',
-      onlyIf: { decision: 'latentOrder.permute', is: ['by-mean-square'] },
+      onlyIf: [{ decision: 'latentOrder.permute', is: ['by-mean-square'] }],
     },
   },
   initialise: {
@@ -501,14 +509,17 @@ export const decisions: Catalogue = {
       seen: 'LG',
       meaning:
         'Warm-up of that factor: a number of steps, or, below 1, a share of the run, truncated.',
-      onlyIf: { decision: 'penalty.coefficient', is: ['warmed-up', 'controlled'] },
+      onlyIf: [{ decision: 'penalty.coefficient', is: ['warmed-up', 'controlled'] }],
     },
     targetL0: {
       values: [],
       number: '> 0',
       seen: 'LG',
       meaning: 'Mean number of latents per row that the penalty or its controller aims for.',
-      onlyIf: hasPenalty,
+      onlyIf: [
+        { decision: 'penalty.kind', is: ['l0-to-target'] },
+        { decision: 'penalty.coefficient', is: ['controlled'] },
+      ],
     },
   },
 };

@@ -91,12 +91,11 @@ export function withDecision(dialect: Dialect, path: string, value: Value): Dial
 /** Whether a decision changes anything, given the dialect's others. */
 export function applies(decision: Decision, dialect: Dialect): boolean {
   if (decision.onlyIf === undefined) return true;
-  const { decision: path, is } = decision.onlyIf;
-  const parent = decisionList.find((other) => other.path === path);
-  return (
-    is.includes(decided(dialect, path) as string | boolean) &&
-    (parent === undefined || applies(parent, dialect))
-  );
+  return decision.onlyIf.some(({ decision: path, is }) => {
+    const parent = decisionList.find((other) => other.path === path);
+    const holds = is.includes(decided(dialect, path) as string | boolean);
+    return holds && parent !== undefined && applies(parent, dialect);
+  });
 }
 
 /**

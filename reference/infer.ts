@@ -4,12 +4,12 @@
  * @module
  */
 import { decode } from './decode.ts';
-import { foldDecoderNorm } from './decoder-norm.ts';
+import { foldDecoderNorm, rowNorms } from './decoder-norm.ts';
 import type { Dialect } from './dialects.ts';
 import { preActivations, relu } from './encode.ts';
 import { normaliseInput } from './input-norm.ts';
 import { jumpRelu, keptThresholds } from './jump-relu.ts';
-import type { Matrix } from './matrix.ts';
+import { map, type Matrix } from './matrix.ts';
 import type { SaeParams } from './params.ts';
 import { aboveThreshold } from './select.ts';
 
@@ -39,10 +39,14 @@ export function infer(
 ): Inferred {
   const input = normaliseInput(x, meanNorm, dialect, false);
   const rescaled = dialect.inference.values === 'acts-times-decoder-norm';
-  const model = rescaled ? foldDecoderNorm(params) : params;
+  // A threshold is in units of rescaled acts, so the norms go into the encoder; without one they come last.
+  const folds = rescaled && dialect.inference.gate !== 'none';
+  const model = folds ? foldDecoderNorm(params) : params;
   const pre = preActivations(input.x, model, dialect);
-  const latents = gate(pre, model, threshold, dialect);
-  const reconstruction = input.restore(decode(latents, model));
+  const acts = gate(pre, model, threshold, dialect);
+  const reconstruction = input.restore(decode(acts, model));
+  const norms = rowNorms(params.W_dec);
+  const latents = rescaled && !folds ? map(acts, (act, i) => act * norms[i % norms.length]) : acts;
   const perUnit = dialect.input.normaliser === 'running-mean-norm';
   return { latents: perUnit ? input.restore(latents) : latents, reconstruction };
 }

@@ -52,6 +52,9 @@ export function trainConfig(options: TrainOptions): TrainConfig {
 
 function requireConfig(config: TrainConfig): void {
   selectionCount(config.k, 1, config.d_sae);
+  if (config.k > config.d_sae) {
+    throw new RangeError(`k: expected 0 <= k <= d_sae = ${config.d_sae}, got ${config.k}`);
+  }
   if (config.selection === 'row') requireWhole('k', config.k, 0);
   requirePrefixes(config.prefixes, config.d_sae);
   if (config.levelWeights.length !== config.prefixes.length) {
