@@ -11,6 +11,7 @@ import { colours } from '../training/colours.ts';
 import { wholeNumber } from '../training/option-values.ts';
 import { usage, UsageError } from '../training/usage-error.ts';
 import { certificate, type Certificate } from './certificate.ts';
+import { forgetFailure, savedFailures, saveFailure, type SavedFailure } from './counterexample.ts';
 import {
   expectationFor,
   expectationsOf,
@@ -19,6 +20,7 @@ import {
   type Expectation,
 } from './expectations.ts';
 import { formatFailure, formatResult } from './format.ts';
+import { conformanceReport } from './html-report.ts';
 import { junit } from './junit.ts';
 import type { KernelSpec } from './kernel.ts';
 import { specs } from './kernels/all.ts';
@@ -37,9 +39,13 @@ interface Options extends Under {
   readonly shard?: Shard;
   readonly skips?: string;
   readonly xfails?: string;
+  readonly failures?: string;
   readonly json?: string;
   readonly junit?: string;
+  readonly html?: string;
   readonly mutants?: true;
+  readonly oracle?: true;
+  readonly cases: number;
   readonly list?: true;
 }
 
@@ -92,15 +98,23 @@ export function addConformanceCommand(program: Command): void {
       '--xfails <file>',
       'laws that are expected to fail, likewise; one that passes fails the run',
     )
+    .option('--failures <folder>', 'save failing cases there, and try first what is saved there')
     .option('--json <file>', 'write the certificate')
     .option('--junit <file>', 'write the results as JUnit XML')
+    .option('--html <file>', 'write a page to look at: laws, and pictures of what failed')
     .option('--mutants', 'run the laws on kernels broken on purpose: all must be rejected')
+    .option('--oracle', 'hold the reference itself against exact arithmetic')
+    .option('--cases <n>', 'with --oracle: cases per operator', wholeNumber('--cases', 1), 100)
     .option('--list', 'list kernels with their tensors and laws')
     .addHelpText(
       'after',
       '\nExit status: 0 all laws hold, 1 a law failed or nothing was run, 2 wrong usage.\nExample: matryoshka conformance --backend wasm --only batch-topk --runs 1000',
     )
     .action(async (options: Options) => {
+      if (options.oracle) {
+        process.exitCode = await runOracleAgainst(options);
+        return;
+      }
       const chosen = usage(() => selectLaws(specs, options.only));
       if (options.list) return list(chosen);
       const seed = options.seed ?? randomInt(2 ** 31);
@@ -108,6 +122,14 @@ export function addConformanceCommand(program: Command): void {
         ? await runMutants(chosen, seed, options)
         : await certify(chosen, seed, options);
     });
+}
+
+/** Loaded only here: exact arithmetic takes a while to. */
+async function runOracleAgainst({ json, ...options }: Options): Promise<number> {
+  const { oracleCommand } = await import('./oracle-command.ts');
+  if (json !== undefined) await requireWritableFolder(dirname(json), '--json');
+  const seed = options.seed ?? randomInt(2 ** 31);
+  return oracleCommand({ ...options, seed, ...(json !== undefined && { json }) }, console.log);
 }
 
 async function certify(
@@ -118,6 +140,7 @@ async function certify(
   for (const [option, path] of [
     ['--json', options.json],
     ['--junit', options.junit],
+    ['--html', options.html],
   ] as const) {
     if (path !== undefined) await requireWritableFolder(dirname(path), option);
   }
@@ -138,13 +161,16 @@ async function certify(
       expectationFor(skips, kernel, law, kernels.dtype)?.reason;
     const expected = <T extends LawResult>(result: T): T =>
       judged(result, expectationFor(xfails, result.kernel, result.law, kernels.dtype));
-    const ran = await runUnits(
-      mine,
-      kernels,
-      options,
-      (result) => printResult(expected(result)),
+    const saved = options.failures === undefined ? [] : await savedFailures(options.failures);
+    const ran = await runUnits(mine, kernels, {
+      ...(options.path !== undefined && { path: options.path }),
+      onResult: (result) => printResult(expected(result)),
       skipped,
-    );
+      first: (kernel, law) =>
+        saved.find(
+          (known) => known.kernel === kernel && known.law === law && known.dtype === kernels.dtype,
+        ),
+    });
     const units = ran.map(expected);
     const results = lawResults(units);
     for (const result of results) {
@@ -152,6 +178,9 @@ async function certify(
       if (result.outcome === 'skip') continue;
       const failure = formatFailure(result, spec, commandOf(options));
       if (failure !== '') console.log(`\n${colours.red(failure)}`);
+      if (options.failures !== undefined) {
+        await keepFailure(options.failures, result, spec, kernels.dtype, saved, options.kernel);
+      }
     }
     const stale = staleExpectations([...skips, ...xfails], specs).map(({ id }) => id);
     for (const id of stale) console.log(colours.red(`stale: no law is called “${id}”`));
@@ -164,6 +193,10 @@ async function certify(
       ...(options.shard && { shard: options.shard, units }),
     });
     await writeRecords(record, options);
+    if (options.html !== undefined) {
+      const page = conformanceReport(record, results, chosen, commandOf(options));
+      await writeTextAtomically(options.html, page);
+    }
     console.log(`\n${summary(record)}`);
     return record.verdict === 'pass' ? 0 : 1;
   } finally {
@@ -181,6 +214,28 @@ async function readExpectations(path: string | undefined): Promise<Expectation[]
     throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
   }
   return usage(() => expectationsOf(text, path));
+}
+
+/** Saves a failure, or forgets one that was saved and is gone. */
+async function keepFailure(
+  folder: string,
+  result: LawResult,
+  spec: KernelSpec,
+  dtype: string,
+  saved: readonly SavedFailure[],
+  command: string | undefined,
+): Promise<void> {
+  if (result.failure !== undefined) {
+    const file = await saveFailure(folder, result, result.failure, spec, dtype, command);
+    console.log(`  saved: ${file}`);
+    return;
+  }
+  const known = saved.find(
+    ({ kernel, law, dtype: of }) => kernel === result.kernel && law === result.law && of === dtype,
+  );
+  if (known === undefined) return;
+  await forgetFailure(known);
+  console.log(colours.green(`mended: “${known.kernel}: ${known.law}”, saved before, holds now`));
 }
 
 /** The command that repeats this one, as far as the kernels under test go. */

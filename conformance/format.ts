@@ -2,7 +2,7 @@
  * Outcomes as text: one line per law, and for a failure everything needed to see and repeat it.
  * @module
  */
-import type { Call, KernelSpec, Tensor } from './kernel.ts';
+import type { Call, KernelSpec, Tensor, Tensors } from './kernel.ts';
 import type { LawResult, Outcome } from './run.ts';
 
 export const symbols: Readonly<Record<Outcome, string>> = {
@@ -29,6 +29,7 @@ export function formatFailure(result: LawResult, spec: KernelSpec, command: stri
     `  ${failure.message}`,
     `  after ${result.cases} cases and ${shrinks} shrinks, smallest case:`,
     ...formatCall(call).map((line) => `    ${line}`),
+    ...gotLines(failure.got).map((line) => `    ${line}`),
     ...expectedLines(call, spec).map((line) => `    ${line}`),
     `  replay: ${command} --only '${result.kernel}: ${result.law}' --seed ${seed} --path ${path}`,
   ].join('\n');
@@ -44,11 +45,16 @@ function formatCall(call: Call): string[] {
   return [...config, ...inputs];
 }
 
+function gotLines(got: Tensors | undefined): string[] {
+  if (got === undefined) return [];
+  return Object.entries(got).map(([name, value]) => `got ${name} = ${formatTensor(value)}`);
+}
+
 /** What the reference answers to the case; its refusal where it refuses. */
 function expectedLines(call: Call, spec: KernelSpec): string[] {
   try {
     return Object.entries(spec.reference(call)).map(
-      ([name, value]) => `reference ${name} = ${formatTensor(value)}`,
+      ([name, value]) => `expected ${name} = ${formatTensor(value)}`,
     );
   } catch (error) {
     return [`reference refuses: ${error instanceof Error ? error.message : String(error)}`];

@@ -36,6 +36,8 @@ export interface Failure {
   readonly message: string;
   /** The smallest failing call. */
   readonly call: Call;
+  /** What the kernel answers to it; nothing if it does not answer. */
+  readonly got?: Tensors;
   readonly seed: number;
   readonly path: string;
   readonly shrinks: number;
@@ -74,13 +76,29 @@ export async function runLaw(
   });
   if (!details.failed) return result('pass', details.numRuns);
   const error = details.errorInstance;
+  const call = error instanceof Violation ? error.call : details.counterexample![0].call;
+  const got = error instanceof Violation ? await answerTo(call, spec, kernels) : null;
   return result(error instanceof Violation ? 'fail' : 'crashed', details.numRuns, {
     message: error instanceof Error ? error.message : String(error),
-    call: error instanceof Violation ? error.call : details.counterexample![0].call,
+    call,
+    ...(got !== null && { got }),
     seed: details.seed,
     path: details.counterexamplePath ?? '',
     shrinks: details.numShrinks,
   });
+}
+
+/** What the kernel answers, whatever it is worth; null if it does not. */
+async function answerTo(
+  call: Call,
+  { name }: KernelSpec,
+  kernels: Kernels,
+): Promise<Tensors | null> {
+  try {
+    return await kernels.operators[name](call, NaN);
+  } catch {
+    return null;
+  }
 }
 
 /** Shrinking tries this many smaller cases at most, and for this long: a kernel may take seconds to die. */
@@ -132,55 +150,72 @@ function roundedCall({ config, inputs }: Call, dtype: FloatFormat): Call {
   return { config, inputs: Object.fromEntries(rounded) as Tensors };
 }
 
-/** Runs all laws of the given specs, in order, or a shard of them. */
+/** Runs all laws of the given specs, in order. */
 export async function runLaws(
   specs: readonly KernelSpec[],
   kernels: Kernels,
   options: RunOptions,
   onResult: (result: LawResult) => void = () => {},
 ): Promise<LawResult[]> {
-  const units = await runUnits(
-    unitsOf(specs, options.runs, options.seed),
-    kernels,
-    options,
-    onResult,
-  );
-  return lawResults(units);
+  const units = unitsOf(specs, options.runs, options.seed);
+  return lawResults(await runUnits(units, kernels, { ...options, onResult }));
 }
 
-/**
- * Runs units in order; after one that is not a pass, the later ones of its law are left out.
- * @param onResult - told of each law once its last unit here is done.
- * @param skipped - the reason why a law is not to be run, if there is one.
- */
+export interface UnitOptions {
+  /** Replays one case of one law. */
+  readonly path?: string;
+  /** Told of each law once its last unit here is done. */
+  readonly onResult?: (result: LawResult) => void;
+  /** The reason why a law is not to be run, if there is one. */
+  readonly skipped?: (kernel: string, law: string) => string | undefined;
+  /** The seed and path of a case to try first: what failed before. */
+  readonly first?: (
+    kernel: string,
+    law: string,
+  ) => { readonly seed: number; readonly path: string } | undefined;
+}
+
+/** Runs units in order; after one that is not a pass, the later ones of its law are left out. */
 export async function runUnits(
   units: readonly Unit[],
   kernels: Kernels,
-  options: Pick<RunOptions, 'path'>,
-  onResult: (result: LawResult) => void = () => {},
-  skipped: (kernel: string, law: string) => string | undefined = () => undefined,
+  { path, onResult, skipped, first }: UnitOptions,
 ): Promise<UnitResult[]> {
   const results: UnitResult[] = [];
   for (let at = 0; at < units.length; at++) {
     const { spec, law, chunk, runs, seed } = units[at];
     const own = results.filter((result) => result.kernel === spec.name && result.law === law.name);
     if (own.every(({ outcome }) => outcome === 'pass')) {
-      const reason = skipped(spec.name, law.name);
-      const result = {
-        ...(reason === undefined
-          ? await runLaw(spec, law, kernels, { ...options, runs, seed })
-          : skip(spec, law, reason)),
-        chunk,
-      };
-      results.push(result);
-      own.push(result);
+      const reason = skipped?.(spec.name, law.name);
+      const known = chunk === 0 ? first?.(spec.name, law.name) : undefined;
+      let result: LawResult | null = null;
+      if (reason !== undefined) result = skip(spec, law, reason);
+      else if (known !== undefined) result = await failsAgain(spec, law, kernels, known);
+      result ??= await runLaw(spec, law, kernels, {
+        runs,
+        seed,
+        ...(path !== undefined && { path }),
+      });
+      results.push({ ...result, chunk });
+      own.push({ ...result, chunk });
     }
     const next = units.at(at + 1);
-    if (next?.law !== law || next.spec !== spec) onResult(lawResults(own)[0]);
+    if (next?.law !== law || next.spec !== spec) onResult?.(lawResults(own)[0]);
     // Kernels in process answer at once, so that nothing else, an interrupt among it, would get a turn.
     await setImmediate();
   }
   return results;
+}
+
+/** The result of a case that failed before; null if it does not fail now. */
+async function failsAgain(
+  spec: KernelSpec,
+  law: Law,
+  kernels: Kernels,
+  { seed, path }: { readonly seed: number; readonly path: string },
+): Promise<LawResult | null> {
+  const result = await runLaw(spec, law, kernels, { runs: 1, seed, path });
+  return result.outcome === 'fail' || result.outcome === 'crashed' ? result : null;
 }
 
 function skip({ name }: KernelSpec, law: Law, reason: string): LawResult {

@@ -99,7 +99,7 @@ describe('runs', () => {
     for (const part of [
       'acts = ',
       'k = ',
-      'reference latents = ',
+      'expected latents = ',
       `--seed ${seed} --path ${path}`,
     ]) {
       expect(told).toContain(part);
