@@ -62,7 +62,7 @@ export default tseslint.config(
   {
     // Only commands print.
     files: sources.map((room) => `${room}/**/*.ts`),
-    ignores: ['**/command.ts', 'test/**'],
+    ignores: ['**/command.ts', '**/*-command.ts', 'test/**'],
     rules: { 'no-console': 'error' },
   },
   {

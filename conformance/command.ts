@@ -146,7 +146,7 @@ async function certify(
   }
   const skips = await readExpectations(options.skips);
   const xfails = await readExpectations(options.xfails);
-  const opened = await openKernels(options, chosen);
+  const opened = await openKernels(options, chosen, warn);
   const { kernels, device, files } = opened;
   for (const note of opened.notes) console.log(colours.dim(note));
   const part =
@@ -302,6 +302,11 @@ function printResult(result: LawResult): void {
   const line = formatResult(result);
   if (result.outcome === 'pass') console.log(line.replace('✓', colours.green('✓')));
   else console.log(result.outcome === 'skip' ? colours.yellow(line) : colours.red(line));
+}
+
+/** A warning, in the middle of a run. */
+export function warn(warning: string): void {
+  console.log(colours.yellow(warning));
 }
 
 export function summary({ verdict, counts, kernels, backend }: Certificate): string {

@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { colours } from '../training/colours.ts';
 import { usage, UsageError } from '../training/usage-error.ts';
 import { readCertificate } from './certificate-file.ts';
-import { summary, writeRecords } from './command.ts';
+import { summary, warn, writeRecords } from './command.ts';
 import { specs } from './kernels/all.ts';
 import { mergeShards } from './merge.ts';
 import { openKernels } from './open-kernels.ts';
@@ -73,6 +73,7 @@ export function addVerifyCommand(program: Command): void {
             ...(options.kernel !== undefined && { kernel: options.kernel, dtype: record.dtype }),
           },
           chosen,
+          warn,
         );
         try {
           checks.push(sameResults(record, await runLaws(chosen, opened.kernels, record)));

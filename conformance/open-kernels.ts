@@ -6,7 +6,6 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { backendNamed } from '../gpu/backend.ts';
 import { portKernels } from '../gpu/kernels.ts';
-import { colours } from '../training/colours.ts';
 import { usage, UsageError } from '../training/usage-error.ts';
 import type { Kernels, KernelSpec } from './kernel.ts';
 import { openKernelProcess } from './kernel-process.ts';
@@ -34,10 +33,13 @@ export interface Opened {
   readonly files?: Readonly<Record<string, string>>;
 }
 
-/** The kernels under test: a process's, a backend's, or the reference. */
+/**
+ * The kernels under test: a process's, a backend's, or the reference.
+ * @param tell - told once if a process prints where its answers belong.
+ */
 export async function openKernels(options: Under, chosen: readonly KernelSpec[]): Promise<Opened> {
   const { kernel, backend } = options;
-  if (kernel !== undefined) return openProcess(kernel, options, chosen);
+  if (kernel !== undefined) return openProcess(kernel, options, chosen, tell);
   if (options.dtype !== undefined) {
     throw new UsageError('--dtype: expected with --kernel only; a backend has one dtype');
   }
@@ -53,6 +55,7 @@ async function openProcess(
   command: string,
   { dtype, timeLimit }: Under,
   chosen: readonly KernelSpec[],
+  tell: (warning: string) => void,
 ): Promise<Opened> {
   let strays = 0;
   const opened = await openKernelProcess(command, {
@@ -60,10 +63,8 @@ async function openProcess(
     startLimit: 60_000,
     onStray: (text, bytes) => {
       if (strays++ > 0) return; // told once: a kernel that prints does so in every call
-      console.log(
-        colours.yellow(
-          `the kernel printed ${bytes} bytes on standard output, where answers belong (print on standard error): ${JSON.stringify(text)}`,
-        ),
+      tell(
+        `the kernel printed ${bytes} bytes on standard output, where answers belong (print on standard error): ${JSON.stringify(text)}`,
       );
     },
   });
