@@ -37,7 +37,11 @@ export interface Opened {
  * The kernels under test: a process's, a backend's, or the reference.
  * @param tell - told once if a process prints where its answers belong.
  */
-export async function openKernels(options: Under, chosen: readonly KernelSpec[]): Promise<Opened> {
+export async function openKernels(
+  options: Under,
+  chosen: readonly KernelSpec[],
+  tell: (warning: string) => void,
+): Promise<Opened> {
   const { kernel, backend } = options;
   if (kernel !== undefined) return openProcess(kernel, options, chosen, tell);
   if (options.dtype !== undefined) {
