@@ -124,7 +124,8 @@ function auxkScale(residual: Matrix, dead: Uint8Array, dialect: Dialect): number
   if (normaliser === 'residual-variance') {
     const mean = columnMeans(residual);
     const variance = meanSquare(map(residual, (value, i) => value - mean[i % residual.cols]));
-    if (variance === 0) {
+    // Equal rows may leave rounding where there is no variance at all.
+    if (variance === 0 || hasEqualRows(residual)) {
       throw new RangeError(
         `auxk: the residual has no variance over the batch's ${residual.rows} row(s), so the loss has no value; expected rows that differ`,
       );
@@ -132,6 +133,11 @@ function auxkScale(residual: Matrix, dead: Uint8Array, dialect: Dialect): number
     factor /= variance;
   }
   return factor;
+}
+
+/** Whether every row is the first one again. */
+function hasEqualRows({ data, cols }: Matrix): boolean {
+  return data.every((value, i) => value === data[i % cols]);
 }
 
 /** 1 for the `count` largest values of each row among dead latents; the lower latent first among equals. */

@@ -138,7 +138,7 @@ export const decisions: Catalogue = {
       values: ['assign', 'average'],
       seen: 'I',
       meaning:
-        'First update: the batch’s smallest positive latent as it is, or averaged with the start.',
+        'First update of a threshold below 0, which was never set: the batch’s smallest positive latent as it is, or averaged with the start.',
       onlyIf: hasThreshold,
     },
     decay: {

@@ -8,7 +8,7 @@ import { foldDecoderNorm, rowNorms } from './decoder-norm.ts';
 import type { Dialect } from './dialects.ts';
 import { preActivations, relu } from './encode.ts';
 import { normaliseInput } from './input-norm.ts';
-import { jumpRelu, keptThresholds } from './jump-relu.ts';
+import { jumpRelu } from './jump-relu.ts';
 import { map, type Matrix } from './matrix.ts';
 import type { SaeParams } from './params.ts';
 import { aboveThreshold } from './select.ts';
@@ -61,7 +61,8 @@ function gate(pre: Matrix, params: SaeParams, threshold: number, dialect: Dialec
       if (params.threshold === undefined) {
         throw new RangeError('params: expected a threshold for each latent, got none');
       }
-      return relu(jumpRelu(pre, keptThresholds(params.threshold, dialect)));
+      // Thresholds below 0 need not be kept at 0 here: ReLU drops what only they let pass.
+      return relu(jumpRelu(pre, params.threshold));
     }
   }
 }

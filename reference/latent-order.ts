@@ -36,11 +36,12 @@ export function latentOrder(average: Float64Array): Uint32Array {
 }
 
 /**
- * The parameters with latent order[j] at place j: rows of W_dec, columns of W_enc, entries of b_enc.
+ * The parameters with latent order[j] at place j: rows of W_dec, columns of W_enc, entries of b_enc
+ * and of JumpReLU's thresholds.
  * @throws {@link RangeError} unless `order` holds each latent once.
  */
 export function reorderLatents(params: SaeParams, order: Uint32Array): SaeParams {
-  const { W_enc, W_dec } = params;
+  const { W_enc, W_dec, threshold } = params;
   const inRange = order.every((j) => j < W_dec.rows);
   if (order.length !== W_dec.rows || new Set(order).size !== order.length || !inRange) {
     throw new RangeError(
@@ -60,5 +61,6 @@ export function reorderLatents(params: SaeParams, order: Uint32Array): SaeParams
     W_enc: encoder,
     W_dec: decoder,
     b_enc: params.b_enc.map((_, j) => params.b_enc[order[j]]),
+    ...(threshold === undefined ? {} : { threshold: threshold.map((_, j) => threshold[order[j]]) }),
   };
 }

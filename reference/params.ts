@@ -112,10 +112,7 @@ export function requireParams(params: SaeParams): void {
       );
     }
   }
-  for (const name of namesOf(params)) {
-    const param = params[name];
-    if (param !== undefined) requireFinite(name, param);
-  }
+  for (const name of namesOf(params)) requireFinite(name, params[name]!);
 }
 
 /** A standard normal value of two uniform ones (Box and Muller). */

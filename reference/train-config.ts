@@ -24,7 +24,6 @@ export function trainConfig(options: TrainOptions): TrainConfig {
   requireWhole('d_sae', d_sae, 1);
   requireWhole('steps', steps, 1);
   const prefixes = options.prefixes ?? [d_sae];
-  const decayFrom = dialect.defaults.decayFraction;
   const config: TrainConfig = {
     dialect,
     d_in,
@@ -36,7 +35,8 @@ export function trainConfig(options: TrainOptions): TrainConfig {
     levelWeights: options.levelWeights ?? defaultLevelWeights(prefixes.length, dialect),
     learningRate: options.learningRate ?? defaultLearningRate(d_sae, dialect),
     warmupSteps: options.warmupSteps ?? dialect.defaults.warmupSteps,
-    decayStart: options.decayStart ?? (decayFrom === 0 ? null : (1 - decayFrom) * steps),
+    decayStart:
+      options.decayStart === undefined ? defaultDecayStart(steps, dialect) : options.decayStart,
     cosineTo: options.cosineTo ?? null,
     auxkAlpha: options.auxkAlpha ?? dialect.defaults.auxkAlpha,
     deadAfter: options.deadAfter ?? dialect.defaults.deadAfter,
@@ -98,6 +98,12 @@ function requireSchedule({ steps, warmupSteps, decayStart, cosineTo, dialect }: 
 function defaultLearningRate(d_sae: number, dialect: Dialect): number {
   const { base, scalesWithWidth } = dialect.learningRate;
   return scalesWithWidth ? base / Math.sqrt(d_sae / 2 ** 14) : base;
+}
+
+/** Where the last share of the run begins; null for no decay. */
+function defaultDecayStart(steps: number, dialect: Dialect): number | null {
+  const { decayFraction } = dialect.defaults;
+  return decayFraction === 0 ? null : (1 - decayFraction) * steps;
 }
 
 /** A share of the run below 1, truncated as nb does; else a number of steps. */
