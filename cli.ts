@@ -13,6 +13,10 @@ const rooms: Readonly<Record<string, () => Promise<(program: Command) => void>>>
   preflight: async () => (await import('./preflight/command.ts')).addPreflightCommand,
   doctor: async () => (await import('./gpu/command.ts')).addDoctorCommand,
   conformance: async () => (await import('./conformance/command.ts')).addConformanceCommand,
+  merge: async () => (await import('./conformance/records/command.ts')).addMergeCommand,
+  verify: async () => (await import('./conformance/records/command.ts')).addVerifyCommand,
+  run: async () => (await import('./conformance/operators/command.ts')).addRunCommand,
+  dialects: async () => (await import('./conformance/dialects/command.ts')).addDialectsCommand,
   synthetic: async () => (await import('./synthetic/command.ts')).addSyntheticCommand,
   train: async () => (await import('./training/command.ts')).addTrainCommand,
 };

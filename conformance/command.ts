@@ -10,18 +10,18 @@ import { requireWritableFolder, writeTextAtomically } from '../training/atomic-f
 import { colours } from '../training/colours.ts';
 import { wholeNumber } from '../training/option-values.ts';
 import { usage, UsageError } from '../training/usage-error.ts';
-import { certificate, type Certificate } from './certificate.ts';
-import { forgetFailure, savedFailures, saveFailure, type SavedFailure } from './counterexample.ts';
+import { certificate, type Certificate } from './records/certificate.ts';
+import { forgetFailure, savedFailures, saveFailure, type SavedFailure } from './records/counterexample.ts';
 import {
   expectationFor,
   expectationsOf,
   judged,
   staleExpectations,
   type Expectation,
-} from './expectations.ts';
+} from './records/expectations.ts';
 import { formatFailure, formatResult } from './format.ts';
-import { conformanceReport } from './html-report.ts';
-import { junit } from './junit.ts';
+import { conformanceReport } from './records/html-report.ts';
+import { junit } from './records/junit.ts';
 import type { KernelSpec } from './kernel.ts';
 import { specs } from './kernels/all.ts';
 import { mutants } from './mutants/all.ts';
@@ -126,7 +126,7 @@ export function addConformanceCommand(program: Command): void {
 
 /** Loaded only here: exact arithmetic takes a while to. */
 async function runOracleAgainst({ json, ...options }: Options): Promise<number> {
-  const { oracleCommand } = await import('./oracle-command.ts');
+  const { oracleCommand } = await import('./oracle/command.ts');
   if (json !== undefined) await requireWritableFolder(dirname(json), '--json');
   const seed = options.seed ?? randomInt(2 ** 31);
   return oracleCommand({ ...options, seed, ...(json !== undefined && { json }) }, console.log);

@@ -12,9 +12,10 @@ interface Pair extends LawCase {
   readonly between: Call;
 }
 
-/** The operator with its own laws, and conduct as one more. */
+/** The operator with its own laws; conduct comes before those that compare answers, as they take it for granted. */
 export function withConduct(spec: KernelSpec): KernelSpec {
-  return { ...spec, laws: [...spec.laws, conduct(spec)] };
+  const [acceptance, ...others] = spec.laws;
+  return { ...spec, laws: [acceptance, conduct(spec), ...others] };
 }
 
 /** The same call must have the same answer, bit for bit. Kernels that declare otherwise are not held to it. */

@@ -1,11 +1,14 @@
 /**
- * Mutants against laws: a suite proves itself by rejecting kernels that are known to be wrong.
+ * Mutants against laws: a suite proves itself by rejecting kernels that are known to be wrong, for the right reason and
+ * with a small counterexample.
  * @module
  */
+import fc from 'fast-check';
 import { float32 } from './error-model.ts';
-import type { KernelSpec } from './kernel.ts';
-import type { Mutant } from './mutants/mutant.ts';
+import type { Call, Kernels, KernelSpec, Law } from './kernel.ts';
+import { agreement, type Mutant } from './mutants/mutant.ts';
 import { runLaw, type LawResult, type RunOptions } from './run.ts';
+import { sizeOf, type CallSize } from './smaller-calls.ts';
 
 export interface Rejection {
   readonly mutant: Mutant;
@@ -21,19 +24,189 @@ export async function rejectMutant(
   specs: readonly KernelSpec[],
   options: RunOptions,
 ): Promise<Rejection> {
-  const spec = specs.find(({ name }) => name === mutant.operator);
-  if (spec === undefined) throw new Error(`mutant ${mutant.name}: no operator ${mutant.operator}`);
-  const kernels = {
-    name: mutant.name,
-    dtype: 'float32' as const,
-    profile: float32,
-    operators: { [mutant.operator]: mutant.run },
-  };
+  const spec = specOf(mutant, specs);
   let cases = 0;
   for (const law of spec.laws) {
-    const result = await runLaw(spec, law, kernels, options);
+    const result = await runLaw(spec, law, kernelsOf(mutant), options);
     cases += result.cases;
     if (result.outcome !== 'pass') return { mutant, by: result, cases };
   }
   return { mutant, by: null, cases };
+}
+
+/** What the suite says is wrong with a mutant. */
+export interface Diagnosis {
+  readonly mutant: Mutant;
+  /**
+   * The first law, in the spec's order, that rejects the mutant; null if none does. The operator's acceptance and plain
+   * agreement see every wrong value, so they count only where they are the right diagnosis.
+   */
+  readonly by: LawResult | null;
+  /** Whether that is what the mutant's author says is wrong with it. */
+  readonly isRight: boolean;
+}
+
+/** Finds what is wrong with a mutant, without shrinking. */
+export async function diagnoseMutant(
+  mutant: Mutant,
+  specs: readonly KernelSpec[],
+  options: RunOptions,
+): Promise<Diagnosis> {
+  const spec = specOf(mutant, specs);
+  for (const law of spec.laws.filter((each, at) => isTelling(each, at, mutant))) {
+    const by = await runLaw(spec, unshrunk(law), kernelsOf(mutant), options);
+    if (by.outcome === 'pass') continue;
+    const named = mutant.stage === undefined || saysStage(by, mutant.stage);
+    return { mutant, by, isRight: mutant.diagnosis.includes(law.name) && named };
+  }
+  return { mutant, by: null, isRight: false };
+}
+
+/** Every law of the operator that rejects the mutant, by name, in order. Nothing is shrunk. */
+export async function rejectingLaws(
+  mutant: Mutant,
+  specs: readonly KernelSpec[],
+  options: RunOptions,
+): Promise<string[]> {
+  const spec = specOf(mutant, specs);
+  const names: string[] = [];
+  for (const law of spec.laws) {
+    const { outcome } = await runLaw(spec, unshrunk(law), kernelsOf(mutant), options);
+    if (outcome !== 'pass') names.push(law.name);
+  }
+  return names;
+}
+
+/** One mutant over several seeds. */
+export interface MutantRow {
+  readonly mutant: Mutant;
+  /** Laws that reject it first, each once; empty if any seed lets it survive. */
+  readonly rejectedBy: readonly string[];
+  /** What tells what is wrong with it, each law once. */
+  readonly diagnosedBy: readonly string[];
+  /** Whether every seed rejects it, and for a reason that its author gives. */
+  readonly isRight: boolean;
+  /** Cases of the rejecting law until it does: what its effort is measured by. Infinity for a survivor. */
+  readonly medianCases: number;
+  readonly worstCases: number;
+  /** The largest final counterexample. */
+  readonly size: CallSize;
+}
+
+/** Rejects and diagnoses a mutant once for each seed. */
+export async function measureMutant(
+  mutant: Mutant,
+  specs: readonly KernelSpec[],
+  options: Pick<RunOptions, 'runs'> & { readonly seeds: readonly number[] },
+): Promise<MutantRow> {
+  const spec = specOf(mutant, specs);
+  const rejections: Rejection[] = [];
+  const diagnoses: Diagnosis[] = [];
+  for (const seed of options.seeds) {
+    rejections.push(await rejectMutant(mutant, specs, { runs: options.runs, seed }));
+    diagnoses.push(await diagnoseMutant(mutant, specs, { runs: options.runs, seed }));
+  }
+  const cases = rejections.map(({ by }) => by?.cases ?? Infinity).sort((a, b) => a - b);
+  const survives = rejections.some(({ by }) => by === null);
+  const calls = rejections.flatMap(({ by }) => (by?.failure ? [by.failure.call] : []));
+  return {
+    mutant,
+    rejectedBy: survives ? [] : lawNames(rejections),
+    diagnosedBy: lawNames(diagnoses),
+    isRight: !survives && diagnoses.every(({ isRight }) => isRight),
+    medianCases: cases[Math.floor(cases.length / 2)],
+    worstCases: cases[cases.length - 1],
+    size: largest(spec, calls),
+  };
+}
+
+const lawNames = (results: readonly { readonly by: LawResult | null }[]): string[] => [
+  ...new Set(results.flatMap(({ by }) => (by === null ? [] : [by.law]))),
+];
+
+function largest(spec: KernelSpec, calls: readonly Call[]): CallSize {
+  const sizes = calls.map((call) => sizeOf(spec, call));
+  const most = (of: (size: CallSize) => number): number => Math.max(0, ...sizes.map(of));
+  return {
+    rows: most(({ rows }) => rows),
+    d_sae: most(({ d_sae }) => d_sae),
+    d_in: most(({ d_in }) => d_in),
+  };
+}
+
+/** Whether a counterexample can be read at a glance: at most 2 rows, 4 latents and 2 dimensions. */
+export function isSmall({ rows, d_sae, d_in }: CallSize): boolean {
+  return rows <= 2 && d_sae <= 4 && d_in <= 2;
+}
+
+/** The rows as a table, in Markdown or as text in columns. */
+export function mutantTable(
+  rows: readonly MutantRow[],
+  format: 'markdown' | 'text' = 'markdown',
+): string {
+  const head = ['operator', 'mutant', 'diagnosis', 'right', 'median', 'worst', 'counterexample'];
+  const cells = rows.map((row) => [
+    row.mutant.operator,
+    row.mutant.name,
+    row.rejectedBy.length === 0 ? 'survives' : row.diagnosedBy.join('; '),
+    row.isRight ? 'yes' : 'no',
+    String(row.medianCases),
+    String(row.worstCases),
+    describe(row.size),
+  ]);
+  if (format === 'markdown') {
+    const line = (values: readonly string[]): string =>
+      `| ${values.map((value) => value.replaceAll('|', '\\|')).join(' | ')} |`;
+    return [line(head), line(head.map(() => '---')), ...cells.map(line)].join('\n');
+  }
+  const widths = head.map((name, at) =>
+    Math.max(name.length, ...cells.map((row) => row[at].length)),
+  );
+  return [head, ...cells]
+    .map((row) =>
+      row
+        .map((value, at) => value.padEnd(widths[at]))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+function describe({ rows, d_sae, d_in }: CallSize): string {
+  const parts = [
+    [rows, 'rows'],
+    [d_sae, 'latents'],
+    [d_in, 'dims'],
+  ] as const;
+  return parts
+    .filter(([length]) => length > 0)
+    .map(([length, name]) => `${length} ${name}`)
+    .join(', ');
+}
+
+/** Whether a law may be a diagnosis: all but those that see everything, unless the mutant names them. */
+function isTelling(law: Law, at: number, mutant: Mutant): boolean {
+  const seesAll = at === 0 || law.name === agreement;
+  return !seesAll || mutant.diagnosis.includes(law.name);
+}
+
+function saysStage({ failure }: LawResult, stage: string): boolean {
+  return failure?.message.startsWith(`stage ${stage}:`) ?? false;
+}
+
+const unshrunk = (law: Law): Law => ({ ...law, cases: fc.noShrink(law.cases) });
+
+function specOf(mutant: Mutant, specs: readonly KernelSpec[]): KernelSpec {
+  const spec = specs.find(({ name }) => name === mutant.operator);
+  if (spec === undefined) throw new Error(`mutant ${mutant.name}: no operator ${mutant.operator}`);
+  return spec;
+}
+
+function kernelsOf(mutant: Mutant): Kernels {
+  return {
+    name: mutant.name,
+    dtype: 'float32',
+    profile: float32,
+    operators: { [mutant.operator]: mutant.run },
+  };
 }

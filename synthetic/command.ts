@@ -8,6 +8,7 @@ import { Presets, SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import { colours } from '../training/colours.ts';
 import { requireWritableFolder, writeTextAtomically } from '../training/atomic-file.ts';
+import { dialectHelp, readDialect } from '../training/dialect-file.ts';
 import { realNumber, wholeNumber } from '../training/option-values.ts';
 import { treeMetrics, type TreeMetric } from './experiments/tree-cell.ts';
 import { treeSettings, type TreeOptions, type TreeSettings } from './experiments/tree-settings.ts';
@@ -20,6 +21,7 @@ interface TreeFlags {
   readonly seeds: number;
   readonly seed: number;
   readonly worlds: number;
+  readonly dialect: string;
   readonly k?: number;
   readonly steps?: number;
   readonly batch?: number;
@@ -60,6 +62,7 @@ export function addSyntheticCommand(program: Command): void {
     .option('--seeds <n>', 'training seeds, for each architecture', wholeNumber('--seeds', 1), 5)
     .option('--seed <n>', 'first training seed and first world', wholeNumber('--seed', 0), 0)
     .option('--worlds <n>', 'draws of the directions', wholeNumber('--worlds', 1), 1)
+    .option('--dialect <name>', dialectHelp, 'dictionary_learning')
     .option(
       '--k <number>',
       'mean latents per row (default: 1.12, the expected L0)',
@@ -85,7 +88,8 @@ export function addSyntheticCommand(program: Command): void {
 }
 
 async function tree(flags: TreeFlags): Promise<number> {
-  const settings = treeSettings(optionsOf(flags));
+  const dialect = await readDialect(flags.dialect);
+  const settings = treeSettings({ ...optionsOf(flags), dialect });
   const folder = flags.out ?? join('runs', `tree-${dateStamp(new Date())}`);
   await requireWritableFolder(folder, '--out');
   const threads = flags.threads ?? availableParallelism();
@@ -112,6 +116,7 @@ function optionsOf({
   threads: _threads,
   out: _out,
   json: _json,
+  dialect: _dialect,
   ...options
 }: TreeFlags): TreeOptions {
   return options;
@@ -124,6 +129,7 @@ function commandLine(flags: TreeFlags, settings: TreeSettings): string {
     ['--seeds', flags.seeds],
     ['--seed', flags.seed],
     ['--worlds', flags.worlds],
+    ['--dialect', flags.dialect],
     ['--k', k],
     ['--steps', steps],
     ['--batch', batch],

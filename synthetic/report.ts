@@ -47,7 +47,12 @@ export function treeReport(results: TreeResults, command: string): string {
       version: results.version,
       seed: settings.seeds[0],
       command,
-      facts: [['dialect', settings.dialect]],
+      facts: [
+        [
+          'dialect',
+          typeof settings.dialect === 'string' ? settings.dialect : settings.dialect.name,
+        ],
+      ],
     },
   });
 }

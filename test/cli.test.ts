@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { version } from '../reference/version.ts';
-import type { Certificate } from '../conformance/certificate.ts';
+import type { Certificate } from '../conformance/records/certificate.ts';
 import { specs } from '../conformance/kernels/all.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -38,7 +38,7 @@ test('the version is the package’s', async () => {
   expect((await matryoshka('--version')).stdout.trim()).toBe(version);
 });
 
-test.each(['preflight', 'doctor', 'conformance', 'synthetic', 'train'])(
+test.each(['preflight', 'doctor', 'conformance', 'run', 'dialects', 'synthetic', 'train'])(
   '%s --help prints its options and succeeds',
   async (command) => {
     const { code, stdout } = await matryoshka(command, '--help');
@@ -65,6 +65,14 @@ describe('wrong usage exits 2 with one line that names the field', () => {
     ],
     ['a certificate below a file', ['conformance', '--json', join(file, 'c.json')], /--json/],
     ['a report below a file', ['preflight', '--out', join(file, 'out')], /--out/],
+    [
+      'a misspelt operator',
+      ['run', 'encod', '--in', 'x'],
+      /unknown operator "encod"; did you mean/,
+    ],
+    ['an operator without files', ['run', 'encode'], /required option '--in <file>'/],
+    ['an unknown dialect', ['dialects', 'diff', 'paper', 'papr'], /expected one of .*"papr"/],
+    ['no oracle of that name', ['conformance', '--oracle', '--only', 'nope'], /oracle.*"nope"/],
     ['no seeds', ['preflight', '--seeds', '0'], /--seeds: expected a whole number >= 1, got "0"/],
   ])('%s', async (_name, args, message) => {
     const { code, stderr } = await matryoshka(...args);

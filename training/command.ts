@@ -4,8 +4,10 @@
  */
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import type { Dialect } from '../reference/dialects.ts';
 import { colours } from './colours.ts';
 import { backendNames } from '../gpu/backend.ts';
+import { dialectHelp, readDialect } from './dialect-file.ts';
 import type { Evaluations } from './evaluate.ts';
 import { SAE_CONFIG, SAE_WEIGHTS } from './formats/sae.ts';
 import { numberList, oneOf, realNumber, wholeNumber } from './option-values.ts';
@@ -20,6 +22,7 @@ interface Options {
   readonly tensor?: string;
   readonly out: string;
   readonly backend: RunSettings['backend'];
+  readonly dialect: string;
   readonly arch: RunSettings['architecture'];
   readonly dSae?: number;
   readonly k: number;
@@ -50,13 +53,14 @@ export function addTrainCommand(program: Command): void {
     .command('train')
     .summary('train an SAE on activations from safetensors shards')
     .description(
-      'Streams activations from safetensors shards (F16, BF16, F32, F64), trains a Matryoshka or plain BatchTopK SAE as dictionary_learning does, and writes sae.safetensors and cfg.json. A run that was stopped or killed goes on where its last checkpoint is: give the same command again.',
+      'Streams activations from safetensors shards (F16, BF16, F32, F64), trains a Matryoshka or plain BatchTopK SAE as dictionary_learning or another dialect does, and writes sae.safetensors and cfg.json. A run that was stopped or killed goes on where its last checkpoint is: give the same command again.',
     )
     .requiredOption('--activations <file...>', 'shards to train on: a matrix [rows, d_in] in each')
     .option('--heldout <file...>', 'shards to evaluate on afterwards')
     .option('--tensor <name>', 'the tensor in them (default: "activations", or the only matrix)')
     .requiredOption('--out <folder>', 'where the checkpoint and the SAE go')
     .option('--backend <name>', backends.join(', '), oneOf('--backend', backends), 'auto')
+    .option('--dialect <name>', dialectHelp, 'dictionary_learning')
     .option(
       '--arch <name>',
       architectures.join(' or '),
@@ -84,7 +88,7 @@ export function addTrainCommand(program: Command): void {
     .option('--batch <rows>', 'rows per step', wholeNumber('--batch', 2), 2048)
     .option(
       '--lr <rate>',
-      'learning rate (default: 2e-4 / sqrt(d_sae / 16384))',
+      'learning rate (default: the dialect’s; 2e-4 / sqrt(d_sae / 16384))',
       realNumber('--lr', 0, true),
     )
     .option(
@@ -99,12 +103,12 @@ export function addTrainCommand(program: Command): void {
     )
     .option(
       '--auxk-alpha <number>',
-      'weight of the loss that revives dead latents (default: 1/32)',
+      'weight of the loss that revives dead latents (default: the dialect’s; 1/32)',
       realNumber('--auxk-alpha', 0),
     )
     .option(
       '--dead-after <tokens>',
-      'rows without firing that make a latent dead (default: 10 million)',
+      'rows, or steps where the dialect counts them, without firing that make a latent dead (default: the dialect’s; 10 million rows)',
       wholeNumber('--dead-after', 1),
     )
     .option(
@@ -138,15 +142,17 @@ Exit status: 0 done, 2 wrong usage, 130 stopped by Ctrl-C and resumable.
 Example: matryoshka train --activations shard-*.safetensors --heldout held.safetensors --out runs/a --d-sae 16384 --tokens 50000000`,
     )
     .action(async (options: Options) => {
-      process.exitCode = await run(settingsOf(options), options.json === true);
+      const settings = settingsOf(options, await readDialect(options.dialect));
+      process.exitCode = await run(settings, options.json === true);
     });
 }
 
-function settingsOf(options: Options): RunSettings {
+function settingsOf(options: Options, dialect: Dialect): RunSettings {
   const { arch, dSae, batch, lr, warmup, thresholdStart, resume, heldout = [], ...rest } = options;
   return {
     ...rest,
     heldout,
+    dialect,
     architecture: arch,
     d_sae: dSae,
     batchRows: batch,

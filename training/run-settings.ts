@@ -3,11 +3,13 @@
  * @module
  */
 import type { BackendName } from '../gpu/backend.ts';
+import { decided, decisionList, dictionaryLearning, type Dialect } from '../reference/dialects.ts';
 import { prefixesFromFractions } from '../reference/prefixes.ts';
 import { trainConfig } from '../reference/train-config.ts';
 import type { TrainConfig } from '../reference/train-step.ts';
 import type { ActivationShards } from './activation-shards.ts';
 import type { RunIdentity } from './checkpoint.ts';
+import { isPublished, requireBatchTopK } from './dialect-file.ts';
 import { requireRows } from './shuffled-batches.ts';
 import { usage, UsageError } from './usage-error.ts';
 
@@ -24,6 +26,8 @@ export interface RunSettings {
   /** Folder of checkpoint, weights and cfg.json. */
   readonly out: string;
   readonly backend: BackendName | 'auto' | 'reference';
+  /** Default dictionary_learning's. */
+  readonly dialect?: Dialect | undefined;
   readonly architecture: 'batchtopk' | 'matryoshka';
   /** Default 8 · d_in. */
   readonly d_sae?: number | undefined;
@@ -35,19 +39,19 @@ export interface RunSettings {
   readonly steps?: number | undefined;
   readonly tokens?: number | undefined;
   readonly batchRows: number;
-  /** Default the dialect's, 2e-4 / √(d_sae / 16384). */
+  /** Default the dialect's; dictionary_learning's is 2e-4 / √(d_sae / 16384). */
   readonly learningRate?: number | undefined;
-  /** Default a tenth of the steps, at most the dialect's 1000. */
+  /** Default a tenth of the steps, at most the dialect's, such as 1000. */
   readonly warmupSteps?: number | undefined;
   /** Default none. */
   readonly decayStart?: number | undefined;
-  /** Default the dialect's, 1/32. */
+  /** Default the dialect's, such as 1/32. */
   readonly auxkAlpha?: number | undefined;
-  /** Default half of the steps, at most the dialect's 1000. */
+  /** Default half of the steps, at most the dialect's, such as 1000. */
   readonly thresholdStartStep?: number | undefined;
-  /** Tokens; default the dialect's, 10 million. */
+  /** Tokens, or steps where the dialect counts them; default the dialect's, such as 10 million tokens. */
   readonly deadAfter?: number | undefined;
-  /** Whether inputs are divided by √(mean ‖x‖²) in training. */
+  /** Whether inputs are scaled in training, as the dialect estimates it. */
   readonly normalise: boolean;
   readonly seed: number;
   readonly checkpointEvery: number;
@@ -66,16 +70,21 @@ export function resolveConfig(settings: RunSettings, activations: ActivationShar
   requireRows(activations, settings.batchRows);
   const d_sae = settings.d_sae ?? 8 * d_in;
   const steps = resolveSteps(settings, rows);
+  const { dialect = dictionaryLearning } = settings;
+  requireBatchTopK(dialect, 'train');
+  const { defaults } = dialect;
   const config = usage(() =>
     trainConfig({
+      dialect,
       d_in,
       d_sae,
       k: settings.k,
       steps,
       prefixes: resolvePrefixes(settings, d_sae),
-      warmupSteps: settings.warmupSteps ?? Math.min(1000, Math.floor(steps / 10)),
+      warmupSteps: settings.warmupSteps ?? Math.min(defaults.warmupSteps, Math.floor(steps / 10)),
       decayStart: settings.decayStart ?? null,
-      thresholdStartStep: settings.thresholdStartStep ?? Math.min(1000, Math.floor(steps / 2)),
+      thresholdStartStep:
+        settings.thresholdStartStep ?? Math.min(defaults.thresholdStartStep, Math.floor(steps / 2)),
       ...given({
         learningRate: settings.learningRate,
         auxkAlpha: settings.auxkAlpha,
@@ -106,6 +115,7 @@ export function runIdentity(
     '--backend': kernel,
     '--activations': activations.shards.map(({ facts: { hash, tensor } }) => `${tensor} ${hash}`),
     dialect: config.dialect.name,
+    ...decisionsOf(config.dialect),
     d_in: config.d_in,
     '--d-sae': config.d_sae,
     '--k': config.k,
@@ -122,6 +132,14 @@ export function runIdentity(
     '--seed': settings.seed,
     '--buffer-rows': settings.bufferRows ?? 'default',
   };
+}
+
+/** Every decision of a dialect that no name stands for. */
+function decisionsOf(dialect: Dialect): RunIdentity {
+  if (isPublished(dialect)) return {};
+  return Object.fromEntries(
+    decisionList.map(({ path }) => [`dialect.${path}`, decided(dialect, path)]),
+  );
 }
 
 function resolveSteps({ steps, tokens, batchRows }: RunSettings, rows: number): number {

@@ -5,6 +5,7 @@
 import { basename } from 'node:path';
 import type { TrainConfig } from '../reference/train-step.ts';
 import { version } from '../reference/version.ts';
+import { dialectRecord } from './dialect-file.ts';
 import type { ActivationShards } from './activation-shards.ts';
 import type { Evaluations } from './evaluate.ts';
 import type { SaeConfig, SourceFile } from './formats/sae.ts';
@@ -27,7 +28,7 @@ export function saeConfig(
   return {
     format: 'matryoshka-sae 1',
     architecture: architecture === 'matryoshka' ? 'matryoshka_batchtopk' : architecture,
-    dialect: config.dialect.name,
+    dialect: dialectRecord(config.dialect),
     d_in: config.d_in,
     d_sae: config.d_sae,
     k: config.k,

@@ -119,7 +119,7 @@ interface Start {
 /** A new run's state. */
 async function begin({ settings, config, activations, kernel }: Ready): Promise<Start> {
   const normFactor = settings.normalise
-    ? await measureNormFactor(activations, batchOptions(settings))
+    ? await measureNormFactor(activations, batchOptions(settings), config.dialect)
     : 1;
   const run = runIdentity(settings, config, activations, kernel.name);
   return {
@@ -206,7 +206,7 @@ async function finish(
     heldout === null
       ? null
       : await evaluate(trainer, heldout, settings.batchRows, normFactor, hooks.signal);
-  const tensors = saeTensors(trainer.state(), normFactor);
+  const tensors = saeTensors(trainer.state(), normFactor, config.dialect);
   const threshold = (await tensors.find(({ name }) => name === 'threshold')!.read())[0];
   const facts = { normFactor, loss, threshold: Number(threshold), evaluations };
   const sae = saeConfig(settings, config, { activations, heldout }, kernel.name, facts);

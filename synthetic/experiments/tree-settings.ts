@@ -2,10 +2,16 @@
  * Settings of the tree experiment, checked, and the figures it is compared with.
  * @module
  */
-import { dialectNamed, dictionaryLearning } from '../../reference/dialects.ts';
+import { dictionaryLearning, type Dialect } from '../../reference/dialects.ts';
 import { requirePrefixes } from '../../reference/prefixes.ts';
 import { trainConfig } from '../../reference/train-config.ts';
 import type { TrainConfig } from '../../reference/train-step.ts';
+import {
+  dialectOfRecord,
+  dialectRecord,
+  requireBatchTopK,
+  type DialectJson,
+} from '../../training/dialect-file.ts';
 import { UsageError } from '../../training/usage-error.ts';
 import { nabeshimaTree } from '../feature-tree.ts';
 import { wholeBatches } from '../train.ts';
@@ -15,7 +21,8 @@ export interface TreeSettings {
   readonly seeds: readonly number[];
   /** Worlds, each one draw of directions; every training seed runs in every world. */
   readonly worldSeeds: readonly number[];
-  readonly dialect: string;
+  /** A published dialect's name, or every decision of one's own. */
+  readonly dialect: string | DialectJson;
   readonly d_sae: number;
   /** Mean latents per row, for both architectures. */
   readonly k: number;
@@ -25,7 +32,7 @@ export interface TreeSettings {
   readonly learningRate: number;
   readonly warmupSteps: number;
   readonly thresholdStartStep: number;
-  /** Tokens without firing after which the auxiliary loss takes a latent for dead. */
+  /** Tokens, or steps where the dialect counts them, without firing after which the auxiliary loss takes a latent for dead. */
   readonly deadAfter: number;
   /** Of the Matryoshka architecture. */
   readonly prefixes: readonly number[];
@@ -39,6 +46,7 @@ export interface TreeOptions {
   readonly seeds?: number;
   readonly seed?: number;
   readonly worlds?: number;
+  readonly dialect?: Dialect;
   readonly k?: number;
   readonly steps?: number;
   readonly batch?: number;
@@ -66,6 +74,8 @@ const DEAD_SHARE = 0.02;
  * @throws {@link UsageError} naming the field and its value.
  */
 export function treeSettings(options: TreeOptions = {}): TreeSettings {
+  const { dialect = dictionaryLearning } = options;
+  requireBatchTopK(dialect, 'synthetic tree');
   const { seeds = 5, seed = 0, worlds = 1, k = 1.12, steps = 4000, batch = 512 } = options;
   const prefixes = options.prefixes ?? [3, 5, 8, 12, 16, 20];
   requireWhole('seeds', seeds, 1);
@@ -77,12 +87,12 @@ export function treeSettings(options: TreeOptions = {}): TreeSettings {
   requireK(k, batch);
   requireTreePrefixes(prefixes);
   requireWhole('seed + seeds + worlds', seed + seeds + worlds, 0);
-  const { defaults } = dictionaryLearning;
+  const { defaults, deadLatents } = dialect;
   const quarter = Math.floor(steps / 4);
   return {
     seeds: Array.from({ length: seeds }, (_, i) => seed + i),
     worldSeeds: Array.from({ length: worlds }, (_, i) => seed + i),
-    dialect: dictionaryLearning.name,
+    dialect: dialectRecord(dialect),
     d_sae: D_SAE,
     k,
     steps,
@@ -90,7 +100,7 @@ export function treeSettings(options: TreeOptions = {}): TreeSettings {
     learningRate: 5e-3,
     warmupSteps: Math.min(defaults.warmupSteps, quarter),
     thresholdStartStep: Math.min(defaults.thresholdStartStep, quarter),
-    deadAfter: Math.ceil(DEAD_SHARE * steps * batch),
+    deadAfter: Math.ceil(DEAD_SHARE * steps * (deadLatents.unit === 'tokens' ? batch : 1)),
     prefixes,
     evaluationSamples: wholeBatches(20_000, batch),
     curveSamples: wholeBatches(2_000, batch),
@@ -110,7 +120,7 @@ export function treeTrainConfig(
   architecture: TreeArchitecture,
 ): TrainConfig {
   return trainConfig({
-    dialect: dialectNamed(settings.dialect),
+    dialect: dialectOfRecord(settings.dialect),
     d_in: nabeshimaTree.d_in,
     d_sae: settings.d_sae,
     k: settings.k,

@@ -8,7 +8,7 @@ import {
   type AdamResult,
   type Schedule,
 } from '../../reference/adam.ts';
-import { dictionaryLearning, type Dialect } from '../../reference/dialects.ts';
+import { dictionaryLearning, nabeshima, saelens, type Dialect } from '../../reference/dialects.ts';
 import { fromRows } from '../../reference/matrix.ts';
 import { paramNames, zeroParams, type SaeParams } from '../../reference/params.ts';
 
@@ -83,6 +83,66 @@ describe('the learning rate', () => {
   });
 });
 
+describe('the learning rate of other schedules', () => {
+  const cosine: Schedule = {
+    learningRate: 5,
+    steps: 10,
+    warmupSteps: 2,
+    decayStart: null,
+    cosineTo: 1,
+  };
+  const at = (step: number, schedule: Schedule, dialect = saelens): number =>
+    learningRate(step, schedule, dialect);
+
+  test('falls by half a cosine from the end of the warm-up to the end of the run', () => {
+    expect(at(1, cosine)).toBe(5);
+    expect(at(2, cosine)).toBe(5);
+    // A quarter, half and three quarters of the way.
+    expect(at(4, cosine)).toBeCloseTo(3 + 2 * Math.SQRT1_2, 14);
+    expect(at(6, cosine)).toBeCloseTo(3, 14);
+    expect(at(8, cosine)).toBeCloseTo(3 - 2 * Math.SQRT1_2, 14);
+    expect(at(10, cosine)).toBeCloseTo(1, 14);
+  });
+
+  test('ends its cosine where the decay starts, which goes on from what it fell to', () => {
+    const both = { ...cosine, decayStart: 6 };
+    expect(at(4, both)).toBeCloseTo(3, 14);
+    expect(at(6, both)).toBe(1);
+    expect(at(8, both)).toBe(0.5);
+    expect(at(9, both)).toBe(0.25);
+    expect(at(10, both)).toBe(0);
+  });
+
+  test('of a cosine to 0 then is 0', () => {
+    expect(at(7, { ...cosine, cosineTo: 0, decayStart: 6 })).toBe(0);
+  });
+
+  test('cools down to about a tenth, and does not stop at the end of the run', () => {
+    const cooling = { ...cosine, cosineTo: null, warmupSteps: 2, decayStart: 8 };
+    const rate = (step: number): number => at(step, cooling, nabeshima);
+    expect([0, 1, 2, 7].map(rate)).toEqual([0, 2.5, 5, 5]);
+    expect(rate(8)).toBe(5);
+    expect(rate(9)).toBeCloseTo(5 * (1 - 0.9 / 2.01), 14);
+    expect(rate(10)).toBeCloseTo(5 * (1 - 1.8 / 2.01), 14);
+    // Past the end it falls on below 0, as far as twice the decay's start.
+    expect(rate(16)).toBeCloseTo(5 * (1 - 7.2 / 2.01), 13);
+    expect(rate(17)).toBe(rate(16));
+  });
+
+  test('leaves no cosine where the cool-down starts at the end of the warm-up', () => {
+    const none = { ...cosine, decayStart: 2 };
+    expect(at(1, none, nabeshima)).toBe(2.5);
+    expect(at(2, none, nabeshima)).toBe(1);
+    expect(at(3, none, nabeshima)).toBeCloseTo(1 - 0.9 / 8.01, 14);
+  });
+
+  test('may cool down from a step that is not whole', () => {
+    const fraction = { ...cosine, cosineTo: null, steps: 9, decayStart: 7.2 };
+    expect(at(7, fraction, nabeshima)).toBe(5);
+    expect(at(8, fraction, nabeshima)).toBeCloseTo(5 * (1 - (0.9 * 0.8) / 1.81), 14);
+  });
+});
+
 describe('Adam', () => {
   const zero = zeroParams(1, 1);
   const step = (
@@ -128,6 +188,24 @@ describe('Adam', () => {
     const { params, m, v } = step(four(1, 2, 3, 4), four(1, 1, 1, 1), undefined, 0, 0);
     expect(numbers(params)).toEqual([1, 2, 3, 4]);
     expect(Math.min(...numbers(m), ...numbers(v))).toBeGreaterThan(0);
+  });
+
+  test('trains thresholds like other parameters, and counts them in the norm that is clipped', () => {
+    const with_ = (params: SaeParams, threshold: number): SaeParams => ({
+      ...params,
+      threshold: Float64Array.of(threshold),
+    });
+    const start = with_(zero, 0);
+    const { params, m, v } = step(with_(four(1, 1, 1, 1), 1), with_(four(2, -2, 1, 1), -3), {
+      m: start,
+      v: start,
+    });
+    expect(params.threshold![0]).toBeCloseTo(1.1, 8);
+    expect(m.threshold![0]).toBeCloseTo(-0.3, 15);
+    expect(v.threshold![0]).toBeCloseTo(0.009, 15);
+    expect(gradientNorm(with_(four(1, -2, 2, 0), 4))).toBe(5);
+    expect(clipGradients(with_(zero, 4), 2).threshold![0]).toBe((2 / (4 + 1e-6)) * 4);
+    expect(step(zero, zero).params.threshold).toBeUndefined();
   });
 
   test('does not decay weights, and leaves its inputs as they were', () => {

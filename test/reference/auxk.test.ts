@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { auxk, auxkCount } from '../../reference/auxk.ts';
+import { auxk, auxkCount, auxkOfLevels, type LevelAuxk } from '../../reference/auxk.ts';
 import { dictionaryLearning, type Dialect } from '../../reference/dialects.ts';
-import { fromRows, matrix } from '../../reference/matrix.ts';
+import { columnMeans, fromRows, matrix, subtract, type Matrix } from '../../reference/matrix.ts';
 
 const dialectWith = (choices: Partial<Dialect['auxk']>): Dialect => ({
   ...dictionaryLearning,
@@ -130,6 +130,17 @@ describe('the auxiliary loss', () => {
     expect(result.loss).toBe(1);
   });
 
+  test('with d_in = 1 has no share of dead latents to be scaled by', () => {
+    const thin = fromRows([[1], [-1]]);
+    const scaled = dialectWith({ normaliser: 'none', scale: 'dead-fraction' });
+    expect(() => auxk(thin, acts, matrix(3, 1), dead, 1, scaled)).toThrow(
+      new RangeError(
+        'auxk: expected d_in >= 2 to scale the loss by dead latents over floor(d_in / 2), got 1',
+      ),
+    );
+    expect(auxk(thin, acts, matrix(3, 1), new Uint8Array(3), 1, scaled).loss).toBe(0);
+  });
+
   test('refuses a single row, and equal rows, if it is normalised', () => {
     for (const equal of [
       fromRows([[1, 2]]),
@@ -147,6 +158,26 @@ describe('the auxiliary loss', () => {
     }
   });
 
+  test('refuses equal rows also where their mean is rounded, and no others', () => {
+    const tenth = matrix(6, 2, new Float64Array(12).fill(0.1));
+    // Six times 0.1, added up, is not 0.6, so rows are not their own mean.
+    expect(columnMeans(tenth)[0]).not.toBe(0.1);
+    const run = (rows: Matrix) => () =>
+      auxk(rows, matrix(6, 3), W_dec, dead, 1, dictionaryLearning);
+    expect(run(tenth)).toThrow("auxk: the residual has no variance over the batch's 6 row(s)");
+    // Columns may be alike.
+    const last = tenth.data.slice();
+    last[11] = 0.2;
+    expect(run(matrix(6, 2, last))).not.toThrow();
+    // Rows that differ by so little that squares vanish have none, either.
+    const tiny = matrix(
+      6,
+      2,
+      Float64Array.from({ length: 12 }, (_, i) => i * 1e-200),
+    );
+    expect(run(tiny)).toThrow("auxk: the residual has no variance over the batch's 6 row(s)");
+  });
+
   test('refuses values that are not finite, naming the place', () => {
     const spoiled = fromRows([
       [0, 1],
@@ -159,5 +190,113 @@ describe('the auxiliary loss', () => {
     expect(() => auxk(residual, infinite, W_dec, dead, 1, plain)).toThrow(
       'auxk: values: expected finite values, got Infinity at [0, 1]',
     );
+  });
+
+  test('is 0 in dialects that say so where nothing decodes, and the residual’s own in others', () => {
+    const none = fromRows([
+      [0, 3, 0],
+      [0, 0, 0],
+    ]);
+    const zero = auxk(
+      residual,
+      none,
+      W_dec,
+      dead,
+      1,
+      dialectWith({ normaliser: 'none', whenNothingDecodes: 'is-zero' }),
+    );
+    expect(zero.loss).toBe(0);
+    expect([...zero.gradient.data]).toEqual([0, 0, 0, 0]);
+    expect([...zero.chosen]).toEqual([1, 0, 0, 1, 0, 0]);
+    const counted = auxk(residual, none, W_dec, dead, 1, plain);
+    expect(counted.loss).toBe(4);
+    expect([...counted.gradient.data]).toEqual([-2, 0, 0, -2]);
+  });
+
+  test('where one row decodes something counts every row, whatever the dialect', () => {
+    const guarded = dialectWith({ normaliser: 'none', whenNothingDecodes: 'is-zero' });
+    const some = fromRows([
+      [0, 3, 0],
+      [2, 0, 0],
+    ]);
+    // ê - e = [-2, 0] and [2, -2].
+    expect(auxk(residual, some, W_dec, dead, 1, guarded).loss).toBe((4 + 8) / 2);
+    // Latents that are not 0 on decoder rows that are decode nothing, either.
+    expect(auxk(residual, some, matrix(3, 2), dead, 1, guarded).loss).toBe(0);
+  });
+
+  test('ranks by acts times decoder norm where the dialect selects so, and decodes acts', () => {
+    const rescaled: Dialect = { ...plain, select: { score: 'acts-times-decoder-norm' } };
+    const wide = fromRows([
+      [4, 0],
+      [0, 1],
+      [1, 0],
+    ]);
+    // Of latents 0 and 2: 1 · 4 > 2 · 1 and 4 · 4 > 1 · 1.
+    const { chosen, latents } = auxk(residual, acts, wide, dead, 1, rescaled);
+    expect([...chosen]).toEqual([1, 0, 0, 1, 0, 0]);
+    expect([...latents.data]).toEqual([1, 0, 0, 4, 0, 0]);
+    expect(() => auxk(residual, acts, matrix(3, 2), dead, 1, rescaled)).toThrow(
+      'W_dec: expected non-zero rows to rescale acts by, got norm 0 in row 0',
+    );
+    // Norms are not asked for where no latent is dead.
+    expect(auxk(residual, acts, matrix(3, 2), new Uint8Array(3), 1, rescaled).loss).toBe(0);
+  });
+});
+
+describe('auxiliary losses of levels', () => {
+  const x = fromRows([
+    [2, 0],
+    [0, 2],
+  ]);
+  const reconstructions = [
+    fromRows([
+      [1, 0],
+      [0, 0],
+    ]),
+    matrix(2, 2),
+  ];
+  const prefixes = [1, 3];
+  const of = (choices: Partial<Dialect['auxk']>, flags = dead): LevelAuxk[] =>
+    auxkOfLevels(
+      x,
+      reconstructions,
+      acts,
+      W_dec,
+      flags,
+      prefixes,
+      0.5,
+      dialectWith({ normaliser: 'none', ...choices }),
+    );
+
+  test('are one, for all dead latents, against what the full prefix leaves over', () => {
+    expect(of({})).toEqual([
+      { ...auxk(subtract(x, reconstructions[1]), acts, W_dec, dead, 0.5, plain), level: 2 },
+    ]);
+  });
+
+  test('or one for each level: its group’s dead latents against what its own prefix leaves over', () => {
+    const [first, second] = of({ levels: 'each' });
+    expect(of({ levels: 'each' })).toHaveLength(2);
+    // Latent 0, acts 1 and 4: ê - e = [1, 0] - [1, 0] and [4, 0] - [0, 2].
+    expect([...first.chosen]).toEqual([1, 0, 0, 1, 0, 0]);
+    expect(first).toMatchObject({ level: 1, loss: 20 / 2 });
+    expect([...first.gradient.data]).toEqual([0, 0, 2, -1]);
+    // Latent 2, acts 2 and 1: [2, 2] - [2, 0] and [1, 1] - [0, 2].
+    expect([...second.chosen]).toEqual([0, 0, 1, 0, 0, 1]);
+    expect(second).toMatchObject({ level: 2, loss: (4 + 2) / 2 });
+  });
+
+  test('are 0 for a group without dead latents', () => {
+    const [first, second] = of({ levels: 'each' }, Uint8Array.of(0, 1, 1));
+    expect(first.loss).toBe(0);
+    expect([...first.chosen]).toEqual([0, 0, 0, 0, 0, 0]);
+    expect([...first.gradient.data]).toEqual([0, 0, 0, 0]);
+    expect(second.loss).toBeGreaterThan(0);
+  });
+
+  test('are none in dialects without', () => {
+    expect(of({ values: 'none' })).toEqual([]);
+    expect(of({ values: 'none', levels: 'each' })).toEqual([]);
   });
 });

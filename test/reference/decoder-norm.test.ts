@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { normaliseRows, projectGradient } from '../../reference/decoder-norm.ts';
+import {
+  foldDecoderNorm,
+  normaliseRows,
+  projectGradient,
+  rowNorms,
+} from '../../reference/decoder-norm.ts';
 import { dot, fromRows, norm, row } from '../../reference/matrix.ts';
 
 const W_dec = fromRows([
@@ -57,5 +62,64 @@ describe('a gradient', () => {
       [3, 0],
     ]);
     expect(projectGradient(along, W_dec, 1e-6).data).toEqual(along.data);
+  });
+});
+
+test('row norms are lengths of rows', () => {
+  expect([...rowNorms(W_dec)]).toEqual([5, 0, 2]);
+});
+
+describe('decoder norms folded away', () => {
+  const params = {
+    W_enc: fromRows([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]),
+    b_enc: Float64Array.of(1, 2, -3),
+    W_dec: fromRows([
+      [3, 4],
+      [0, 0.5],
+      [0, 2],
+    ]),
+    b_dec: Float64Array.of(7, 8),
+  };
+
+  test('move into the encoder, and leave unit rows', () => {
+    expect(foldDecoderNorm(params)).toEqual({
+      W_enc: fromRows([
+        [5, 1, 6],
+        [20, 2.5, 12],
+      ]),
+      b_enc: Float64Array.of(5, 1, -6),
+      W_dec: fromRows([
+        [3 / 5, 4 / 5],
+        [0, 1],
+        [0, 1],
+      ]),
+      b_dec: params.b_dec,
+    });
+  });
+
+  test('take thresholds along', () => {
+    const threshold = Float64Array.of(1, -2, 0.5);
+    expect([...foldDecoderNorm({ ...params, threshold }).threshold!]).toEqual([5, -1, 1]);
+    expect(Object.keys(foldDecoderNorm(params))).not.toContain('threshold');
+  });
+
+  test('of a row of norm 0 count as 1e-8, so that all stays finite', () => {
+    const zeroRow = { ...params, W_dec };
+    const folded = foldDecoderNorm(zeroRow);
+    expect(folded.b_enc[1]).toBe(2 * 1e-8);
+    expect([...row(folded.W_dec, 1)]).toEqual([0, 0]);
+    const tiny = foldDecoderNorm({
+      ...params,
+      W_dec: fromRows([
+        [1e-9, 0],
+        [0, 1],
+        [2e-8, 0],
+      ]),
+    });
+    expect(tiny.W_dec.data[0]).toBeCloseTo(0.1, 15);
+    expect(tiny.W_dec.data[4]).toBeCloseTo(1, 15);
   });
 });

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { dialectFrom, dialectNamed, type Dialect } from '../../reference/dialects.ts';
 import { foldNormFactor } from '../../reference/input-norm.ts';
 import { matrix } from '../../reference/matrix.ts';
 import { openShards, rowsInOrder } from '../../training/activation-shards.ts';
@@ -96,33 +97,44 @@ test('the SAE read back has the shapes of its cfg.json, unit decoder rows and a 
   ]);
 });
 
-test('the finished SAE, used as its file says on raw activations, gives the reported explained variance', async () => {
-  const run = settings();
-  const { evaluations } = await train(run);
-  const sae = await readSae(run.out);
-  const { d_in, d_sae } = sae.config;
-  const opened = await openShards([heldout], '--heldout');
-  let error = 0;
-  let active = 0;
-  const all: number[][] = [];
-  for await (const { x } of rowsInOrder(opened, 1)) {
-    all.push([...x]);
-    const decoded = [...sae.b_dec];
-    for (let j = 0; j < d_sae; j++) {
-      let act = sae.b_enc[j];
-      for (let t = 0; t < d_in; t++) act += (x[t] - sae.b_dec[t]) * sae.W_enc[t * d_sae + j];
-      if (!(act > 0 && act > sae.threshold)) continue;
-      active++;
-      for (let t = 0; t < d_in; t++) decoded[t] += act * sae.W_dec[j * d_in + t];
+test.each<[string, Dialect]>([
+  ['dictionary_learning', dialectNamed('dictionary_learning')],
+  ['saelens, whose decoder norms are free and folded in', dialectNamed('saelens')],
+  ['paper', dialectNamed('paper')],
+  [
+    'one of one’s own, that folds the input scale into weights',
+    dialectFrom({ name: 'mine', extends: 'paper', input: { folds: 'into-weights' } }),
+  ],
+])(
+  'the finished SAE, used as its file says on raw activations, gives the reported explained variance: %s',
+  async (_name, dialect) => {
+    const run = settings({ dialect });
+    const { evaluations } = await train(run);
+    const sae = await readSae(run.out);
+    const { d_in, d_sae } = sae.config;
+    const opened = await openShards([heldout], '--heldout');
+    let error = 0;
+    let active = 0;
+    const all: number[][] = [];
+    for await (const { x } of rowsInOrder(opened, 1)) {
+      all.push([...x]);
+      const decoded = [...sae.b_dec];
+      for (let j = 0; j < d_sae; j++) {
+        let act = sae.b_enc[j];
+        for (let t = 0; t < d_in; t++) act += (x[t] - sae.b_dec[t]) * sae.W_enc[t * d_sae + j];
+        if (!(act > 0 && act > sae.threshold)) continue;
+        active++;
+        for (let t = 0; t < d_in; t++) decoded[t] += act * sae.W_dec[j * d_in + t];
+      }
+      for (let t = 0; t < d_in; t++) error += (x[t] - decoded[t]) ** 2;
     }
-    for (let t = 0; t < d_in; t++) error += (x[t] - decoded[t]) ** 2;
-  }
-  const mean = Array.from({ length: d_in }, (_, t) => all.reduce((s, x) => s + x[t], 0) / 300);
-  const spread = all.reduce((s, x) => s + x.reduce((r, v, t) => r + (v - mean[t]) ** 2, 0), 0);
-  expect(1 - error / spread).toBeCloseTo(evaluations!.threshold.explainedVariance, 4);
-  expect(active / 300).toBeCloseTo(evaluations!.threshold.l0, 1);
-  await opened.close();
-});
+    const mean = Array.from({ length: d_in }, (_, t) => all.reduce((s, x) => s + x[t], 0) / 300);
+    const spread = all.reduce((s, x) => s + x.reduce((r, v, t) => r + (v - mean[t]) ** 2, 0), 0);
+    expect(1 - error / spread).toBeCloseTo(evaluations!.threshold.explainedVariance, 4);
+    expect(active / 300).toBeCloseTo(evaluations!.threshold.l0, 1);
+    await opened.close();
+  },
+);
 
 test('the input normalisation is folded as foldNormFactor folds it, and a threshold never set stays negative', async () => {
   const values = {

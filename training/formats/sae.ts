@@ -2,9 +2,9 @@
  * A finished SAE: a folder with `sae.safetensors` and `cfg.json`. `cfg.json` is removed before and written after the
  * weights, so a folder that has one holds a whole SAE.
  *
- * `sae.safetensors`, all F32, row-major: `W_enc` [d_in, d_sae], `b_enc` [d_sae], `W_dec` [d_sae, d_in] with unit rows,
+ * `sae.safetensors`, all F32, row-major: `W_enc` [d_in, d_sae], `b_enc` [d_sae], `W_dec` [d_sae, d_in] (unit rows in most dialects),
  * `b_dec` [d_in], `threshold` [] (one cut for all latents). They apply to activations as collected: an input
- * normalisation is folded into the biases and the threshold. Use:
+ * normalisation is folded in. Use:
  *
  *     acts = relu((x - b_dec) W_enc + b_enc);  latents = acts where acts > threshold, else 0;  x̂ = latents W_dec + b_dec
  *
@@ -15,6 +15,10 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeTextAtomically } from '../atomic-file.ts';
+import { rowNorms } from '../../reference/decoder-norm.ts';
+import { dictionaryLearning, type Dialect } from '../../reference/dialects.ts';
+import { matrix } from '../../reference/matrix.ts';
+import type { DialectJson } from '../dialect-file.ts';
 import type { Evaluations } from '../evaluate.ts';
 import { fileError } from '../file-error.ts';
 import { UsageError } from '../usage-error.ts';
@@ -33,8 +37,8 @@ export const SAE_CONFIG = 'cfg.json';
 export interface SaeConfig {
   readonly format: 'matryoshka-sae 1';
   readonly architecture: 'batchtopk' | 'matryoshka_batchtopk';
-  /** Whose choices training followed: a name in reference/dialects.ts. */
-  readonly dialect: string;
+  /** Whose choices training followed: a name in reference/dialects.ts, or every decision of one's own. */
+  readonly dialect: string | DialectJson;
   readonly d_in: number;
   readonly d_sae: number;
   /** Mean number of latents kept per row in training. */
@@ -102,7 +106,7 @@ const schema: z.ZodType<SaeConfig> = z
   .object({
     format: z.literal('matryoshka-sae 1'),
     architecture: z.enum(['batchtopk', 'matryoshka_batchtopk']),
-    dialect: z.string(),
+    dialect: z.union([z.string(), z.looseObject({ name: z.string(), extends: z.string() })]),
     d_in: size,
     d_sae: size,
     k: z.number().nonnegative(),
@@ -152,26 +156,60 @@ export interface Sae {
 
 /**
  * The tensors to write, from a training state: rounded to float32, with the input normalisation folded in as
- * `foldNormFactor` in reference/input-norm.ts does. Nothing is fetched before it is written.
+ * `foldInputScale` in reference/input-norm.ts does, and, in dialects whose latents are acts times decoder norm, decoder
+ * norms as `foldDecoderNorm` in reference/decoder-norm.ts does. Nothing is fetched before it is written.
  * @param state - of a trainer, F32 or F64.
+ * @param normFactor - what inputs were divided by in training.
  */
-export function saeTensors(state: readonly LazyTensor[], normFactor: number): LazyTensor[] {
-  return weights.map((name) => {
+export function saeTensors(
+  state: readonly LazyTensor[],
+  normFactor: number,
+  dialect: Dialect = dictionaryLearning,
+): LazyTensor[] {
+  const tensorOf = (name: string): LazyTensor => {
     const tensor = state.find((one) => one.name === name);
     if (tensor === undefined) throw new RangeError(`saeTensors: the state has no "${name}"`);
-    const folded = name !== 'W_enc' && name !== 'W_dec';
-    return {
-      ...tensor,
-      dtype: 'F32',
-      read: async () => {
-        const values = (await tensor.read()) as Float32Array | Float64Array;
-        if (!folded) return values instanceof Float32Array ? values : new Float32Array(values);
+    return tensor;
+  };
+  const read = async (name: string): Promise<Float32Array | Float64Array> =>
+    (await tensorOf(name).read()) as Float32Array | Float64Array;
+  const factors = factorsOf(normFactor, dialect);
+  const foldsNorms = dialect.inference.values === 'acts-times-decoder-norm';
+  return weights.map((name) => ({
+    ...tensorOf(name),
+    dtype: 'F32',
+    read: async () => {
+      const values = await read(name);
+      const factor = factors[name];
+      const isKept = factor === 1 && (!foldsNorms || name === 'b_dec' || name === 'threshold');
+      if (isKept) return values instanceof Float32Array ? values : new Float32Array(values);
+      if (!foldsNorms || name === 'b_dec' || name === 'threshold') {
         return Float32Array.from(values, (value) =>
-          name === 'threshold' && value < 0 ? value : value * normFactor,
+          name === 'threshold' && value < 0 ? value : value * factor,
         );
-      },
-    };
-  });
+      }
+      const [d_sae, d_in] = tensorOf('W_dec').shape;
+      const decoder = matrix(d_sae, d_in, Float64Array.from(await read('W_dec')));
+      const norms = rowNorms(decoder).map((norm) => Math.max(norm * factors.W_dec, 1e-8));
+      return Float32Array.from(values, (value, i) =>
+        name === 'W_dec'
+          ? (value * factor) / norms[Math.floor(i / d_in)]
+          : value * factor * norms[i % d_sae],
+      );
+    },
+  }));
+}
+
+/** What each tensor is multiplied by to undo the scaling of inputs. */
+function factorsOf(
+  normFactor: number,
+  { input, select }: Dialect,
+): Readonly<Record<(typeof weights)[number], number>> {
+  if (input.folds === 'into-biases') {
+    return { W_enc: 1, b_enc: normFactor, W_dec: 1, b_dec: normFactor, threshold: normFactor };
+  }
+  const threshold = select.score === 'acts-times-decoder-norm' ? normFactor : 1;
+  return { W_enc: 1 / normFactor, b_enc: 1, W_dec: normFactor, b_dec: normFactor, threshold };
 }
 
 /** @throws {@link UsageError} for a full disk and the like. */

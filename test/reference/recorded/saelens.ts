@@ -2,19 +2,28 @@ import { saelens, withDecision, type Dialect } from '../../../reference/dialects
 import { rowNorms } from '../../../reference/decoder-norm.ts';
 import { trainConfig } from '../../../reference/train-config.ts';
 import type { Recording } from '../golden-vectors.ts';
-import { paramQuantities, paramsAt, type Quantity, type Source } from './source.ts';
+import {
+  auxkLatents,
+  auxkLoss,
+  paramQuantities,
+  paramsAt,
+  selected,
+  stacked,
+  type Quantity,
+  type Source,
+} from './source.ts';
 
 /** SAELens's MatryoshkaBatchTopKTrainingSAE. */
 export const saelensSource: Source = {
   folder: 'saelens',
   dialect: saelens,
   runs: ['rescaled', 'rescaled-level-aux', 'fractional-k'],
-  configOf: (recording) => {
+  configOf: (recording, change = (dialect) => dialect) => {
     const { config } = recording;
     const number = (name: string): number => config[name] as number;
     const decays = number('lr_decay_steps');
     return trainConfig({
-      dialect: dialectOf(recording),
+      dialect: change(dialectOf(recording)),
       d_in: number('d_in'),
       d_sae: number('d_sae'),
       k: number('k'),
@@ -49,24 +58,26 @@ export const saelensSource: Source = {
     yield ['input', result.input.data, recording.values('sae_in', s)];
     yield ['pre-activations', scaled(result.pre.data), recording.values('hidden_pre', s)];
     yield ['latents', scaled(result.latents.data), recording.values('latents', s)];
+    yield ['selection', selected(result.latents.data), selected(recording.values('latents', s))];
     yield ['level losses', result.levelLosses.slice(1), recording.values('level_losses', s)];
-    const auxk = result.auxk.reduce((sum, term) => sum + term.loss, 0);
-    yield ['auxk', [config.auxkAlpha * auxk], one('aux')];
-    const chosen = result.latents.data.map((_, i) =>
-      result.auxk.reduce((sum, term) => sum + term.latents.data[i], 0),
-    );
-    yield ['auxk latents', scaled(chosen), recording.values('aux_latents', s)];
-    yield ['loss', [result.loss], recording.values('loss').slice(at, at + 1)];
+    yield ['penalty', [result.penalty], [0]];
+    const positive = result.acts.data.reduce((sum, act) => sum + Number(act > 0), 0);
+    yield ['positives', [positive], one('positives')];
+    yield ['auxk', [config.auxkAlpha * auxkLoss(result.auxk)], one('aux')];
+    yield ['auxk latents', scaled(auxkLatents(result)), recording.values('aux_latents', s)];
+    if (recording.names.includes('aux_levels')) {
+      const levels = config.prefixes.map(
+        (_, g) => result.auxk.find(({ level }) => level === g + 1)?.loss ?? 0,
+      );
+      yield ['auxk of levels', levels, recording.values('aux_levels', s)];
+    }
+    yield ['loss', [result.loss], one('loss', at)];
     yield ['gradient norm', [result.gradientNorm], one('grad_norm')];
     yield ['learning rate', [result.learningRate], one('lr')];
     yield ['threshold', [result.state.threshold], one('threshold', r)];
     yield ['dead', [result.dead.reduce((sum, dead) => sum + dead, 0)], one('dead')];
     yield ['counts', result.state.sinceFired, recording.values('passes_since_fired', r)];
-    yield [
-      'reconstructions',
-      result.reconstructions.flatMap(({ data }) => [...data]),
-      recording.values('x_hat', s),
-    ];
+    yield ['reconstructions', stacked(result.reconstructions), recording.values('x_hat', s)];
     yield* paramQuantities(result, recording, s, r);
   },
 };

@@ -3,15 +3,15 @@
  * @module
  */
 import type { Command } from 'commander';
-import { colours } from '../training/colours.ts';
-import { usage, UsageError } from '../training/usage-error.ts';
+import { colours } from '../../training/colours.ts';
+import { usage, UsageError } from '../../training/usage-error.ts';
 import { readCertificate } from './certificate-file.ts';
-import { summary, warn, writeRecords } from './command.ts';
-import { specs } from './kernels/all.ts';
+import { summary, warn, writeRecords } from '../command.ts';
+import { specs } from '../kernels/all.ts';
 import { mergeShards } from './merge.ts';
-import { openKernels } from './open-kernels.ts';
-import { selectLaws } from './query.ts';
-import { runLaws } from './run.ts';
+import { openKernels } from '../open-kernels.ts';
+import { selectLaws } from '../query.ts';
+import { runLaws } from '../run.ts';
 import { sameResults, verifyCertificate } from './verify.ts';
 
 export function addMergeCommand(program: Command): void {

@@ -5,10 +5,10 @@
  */
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { decodeSafetensors, encodeSafetensors } from '../training/formats/safetensors.ts';
-import { writeAtomically, writeTextAtomically } from '../training/atomic-file.ts';
-import type { Call, KernelSpec, Tensor, Tensors } from './kernel.ts';
-import type { Failure, LawResult } from './run.ts';
+import { decodeSafetensors, encodeSafetensors } from '../../training/formats/safetensors.ts';
+import { writeAtomically, writeTextAtomically } from '../../training/atomic-file.ts';
+import type { Call, KernelSpec, Tensor, Tensors } from '../kernel.ts';
+import type { Failure, LawResult } from '../run.ts';
 
 /** A failure that an earlier run saved. */
 export interface SavedFailure {

@@ -13,10 +13,10 @@ import {
   type Html,
   type Section,
   type Verdict,
-} from '../synthetic/page.ts';
+} from '../../synthetic/page.ts';
 import type { Certificate } from './certificate.ts';
-import type { KernelSpec, Tensor, Tensors } from './kernel.ts';
-import type { LawResult, Outcome } from './run.ts';
+import type { KernelSpec, Tensor, Tensors } from '../kernel.ts';
+import type { LawResult, Outcome } from '../run.ts';
 
 const verdicts: Readonly<Record<Outcome, Verdict>> = {
   pass: 'pass',

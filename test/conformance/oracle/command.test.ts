@@ -2,9 +2,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
-import { oracleCommand } from '../../conformance/oracle-command.ts';
-import { runOracle, type OracleRow } from '../../conformance/oracle/run.ts';
-import { UsageError } from '../../training/usage-error.ts';
+import { oracleCommand } from '../../../conformance/oracle/command.ts';
+import { runOracle, type OracleRow } from '../../../conformance/oracle/run.ts';
+import { UsageError } from '../../../training/usage-error.ts';
 
 vi.mock('../../conformance/oracle/run.ts', async (original) => {
   const real = await original<{ runOracle: typeof runOracle }>();

@@ -2,11 +2,11 @@
  * The shards of one run put together: the same certificate as the whole run's, times aside.
  * @module
  */
-import { UsageError } from '../training/usage-error.ts';
+import { UsageError } from '../../training/usage-error.ts';
 import { certificate, digestOf, type Certificate } from './certificate.ts';
-import type { KernelSpec } from './kernel.ts';
-import type { FloatFormat } from './number-formats.ts';
-import { lawResults, type UnitResult } from './shards.ts';
+import type { KernelSpec } from '../kernel.ts';
+import type { FloatFormat } from '../number-formats.ts';
+import { lawResults, type UnitResult } from '../shards.ts';
 
 /** What shards of one run have in common. */
 const common = ['version', 'backend', 'device', 'dtype', 'seed', 'runs'] as const;

@@ -5,10 +5,10 @@
  */
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import { version } from '../reference/version.ts';
-import type { Kernels, KernelSpec } from './kernel.ts';
-import { countOutcomes, type Counts, type LawResult, type Outcome } from './run.ts';
-import type { Shard, UnitResult } from './shards.ts';
+import { version } from '../../reference/version.ts';
+import type { Kernels, KernelSpec } from '../kernel.ts';
+import { countOutcomes, type Counts, type LawResult, type Outcome } from '../run.ts';
+import type { Shard, UnitResult } from '../shards.ts';
 
 export interface Certificate {
   /** Of this format. */

@@ -3,10 +3,10 @@
  * suite draws the same cases under its seed. With the kernels at hand, that they give the same results again.
  * @module
  */
-import { version } from '../reference/version.ts';
+import { version } from '../../reference/version.ts';
 import { digestOf, drawnDigest, type Certificate } from './certificate.ts';
-import type { KernelSpec } from './kernel.ts';
-import { countOutcomes, type LawResult } from './run.ts';
+import type { KernelSpec } from '../kernel.ts';
+import { countOutcomes, type LawResult } from '../run.ts';
 
 /** One thing checked: what is wrong with it, or null. */
 export interface Check {

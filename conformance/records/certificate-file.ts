@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { UsageError } from '../training/usage-error.ts';
+import { UsageError } from '../../training/usage-error.ts';
 import type { Certificate } from './certificate.ts';
 
 const outcome = z.enum(['pass', 'fail', 'skip', 'unexpectedPass', 'crashed']);

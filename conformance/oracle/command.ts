@@ -2,10 +2,10 @@
  * matryoshka conformance --oracle: the reference itself, held against exact arithmetic.
  * @module
  */
-import { writeTextAtomically } from '../training/atomic-file.ts';
-import { usage } from '../training/usage-error.ts';
-import { formatOracle, formatOracleFailures } from './oracle/format.ts';
-import { runOracle, type OracleRow } from './oracle/run.ts';
+import { writeTextAtomically } from '../../training/atomic-file.ts';
+import { usage } from '../../training/usage-error.ts';
+import { formatOracle, formatOracleFailures } from './format.ts';
+import { runOracle, type OracleRow } from './run.ts';
 
 export interface OracleCommand {
   readonly cases: number;

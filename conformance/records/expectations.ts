@@ -3,8 +3,8 @@
  * stale, and an expected failure that passes is a surprise; both fail the run.
  * @module
  */
-import type { KernelSpec } from './kernel.ts';
-import type { LawResult } from './run.ts';
+import type { KernelSpec } from '../kernel.ts';
+import type { LawResult } from '../run.ts';
 
 /** A line of such a file: which laws, and why. */
 export interface Expectation {
