@@ -61,6 +61,7 @@ export interface Defaults extends Adam {
   readonly lr: Readonly<Record<string, number>>;
   readonly clip_norm: number;
   readonly dead_feature_threshold: number;
+  readonly decay_start: number | null;
   readonly k_aux: Readonly<Record<string, number>>;
   readonly group_weights: Readonly<Record<string, readonly number[]>>;
   readonly architectures: {

@@ -193,6 +193,7 @@ function defaults(recorded: Defaults): Case {
     'adam.epsilon': recorded.adam_eps,
     'clip.maxNorm': recorded.clip_norm,
     'defaults.deadAfter': recorded.dead_feature_threshold,
+    'defaults.decayFraction': recorded.decay_start ?? 0,
   });
   return {
     id: 'defaults',
