@@ -11,7 +11,12 @@ import { colours } from '../training/colours.ts';
 import { wholeNumber } from '../training/option-values.ts';
 import { usage, UsageError } from '../training/usage-error.ts';
 import { certificate, type Certificate } from './records/certificate.ts';
-import { forgetFailure, savedFailures, saveFailure, type SavedFailure } from './records/counterexample.ts';
+import {
+  forgetFailure,
+  savedFailures,
+  saveFailure,
+  type SavedFailure,
+} from './records/counterexample.ts';
 import {
   expectationFor,
   expectationsOf,
@@ -149,6 +154,7 @@ async function certify(
   const opened = await openKernels(options, chosen, warn);
   const { kernels, device, files } = opened;
   for (const note of opened.notes) console.log(colours.dim(note));
+  if (opened.skip !== undefined) warn(`nothing can run here: ${opened.skip}`);
   const part =
     options.shard === undefined ? '' : `, shard ${options.shard.index} of ${options.shard.count}`;
   console.log(
@@ -158,7 +164,7 @@ async function certify(
     const all = unitsOf(chosen, options.runs, seed);
     const mine = options.shard === undefined ? all : unitsOfShard(all, options.shard);
     const skipped = (kernel: string, law: string): string | undefined =>
-      expectationFor(skips, kernel, law, kernels.dtype)?.reason;
+      opened.skip ?? expectationFor(skips, kernel, law, kernels.dtype)?.reason;
     const expected = <T extends LawResult>(result: T): T =>
       judged(result, expectationFor(xfails, result.kernel, result.law, kernels.dtype));
     const saved = options.failures === undefined ? [] : await savedFailures(options.failures);

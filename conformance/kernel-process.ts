@@ -4,68 +4,21 @@
  * next call starts it anew.
  * @module
  */
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { z } from 'zod';
 import { version } from '../reference/version.ts';
 import { UsageError } from '../training/usage-error.ts';
+import { connect, type Connection, type OnStray, type Received } from './kernel-connection.ts';
+import { parseHello, type Hello } from './kernel-hello.ts';
 import { KernelCrash, type Call, type Tensors } from './kernel.ts';
 import {
-  decodeMessage,
-  encodeFrame,
-  FrameReader,
   longestMessage,
+  printable,
   protocolVersion,
-  ProtocolError,
+  quoted,
   type Message,
   type SentDtypes,
 } from './messages.ts';
 import type { FloatFormat } from './number-formats.ts';
-
-const formats = ['float64', 'float32', 'tf32', 'bfloat16', 'float16'] as const;
-
-/** JSON inside a metadata text. */
-function json<T extends z.ZodType>(schema: T): z.ZodType<z.infer<T>> {
-  return z
-    .string()
-    .transform((text, context): unknown => {
-      try {
-        return JSON.parse(text);
-      } catch {
-        context.addIssue({ code: 'custom', message: `expected JSON, got ${JSON.stringify(text)}` });
-        return z.NEVER;
-      }
-    })
-    .pipe(schema);
-}
-
-const helloSchema: z.ZodType<Hello> = z.object({
-  protocol: z.string(),
-  name: z.string().min(1),
-  device: z.string().default('not said'),
-  operators: json(z.array(z.string()).min(1)),
-  dtypes: json(z.array(z.enum(formats)).min(1)),
-  dialects: json(z.array(z.string()).min(1)).default(['dictionary_learning']),
-  flushes_subnormals: json(z.boolean()).default(false),
-  split_encode: json(z.boolean()).default(false),
-  truncates: json(z.boolean()).default(false),
-  deterministic: json(z.boolean()).default(true),
-});
-
-/** What a kernel says of itself. */
-export interface Hello {
-  readonly protocol: string;
-  readonly name: string;
-  readonly device: string;
-  readonly operators: readonly string[];
-  readonly dtypes: readonly FloatFormat[];
-  readonly dialects: readonly string[];
-  readonly flushes_subnormals: boolean;
-  readonly split_encode: boolean;
-  /** Sums are cut off rather than rounded to nearest. */
-  readonly truncates: boolean;
-  /** The same call always has the same bits. */
-  readonly deterministic: boolean;
-}
 
 /** An answer to one call. */
 export interface Answer {
@@ -78,16 +31,16 @@ export interface Answer {
 export interface KernelProcessOptions {
   /** Milliseconds for one call. */
   readonly timeLimit: number;
-  /** Milliseconds until the first hello is answered. */
+  /** Milliseconds until hello is answered. */
   readonly startLimit: number;
-  /** Told of everything that belongs to no message: stray prints on standard output. */
-  readonly onStray?: (text: string, bytes: number) => void;
+  readonly onStray?: OnStray;
 }
 
 export interface KernelProcess {
   readonly command: string;
   readonly hello: Hello;
   /**
+   * One call after the other, in the order asked.
    * @param call - its tensors are sent in `format`.
    * @param fill - what buffers for outputs hold before the call.
    * @throws {@link KernelCrash} if the process dies, hangs, or answers what is no answer.
@@ -100,8 +53,12 @@ export interface KernelProcess {
     format: FloatFormat,
     fill: number,
   ) => Promise<Answer>;
-  readonly close: () => void;
+  /** Resolves when the process has ended. */
+  readonly close: () => Promise<void>;
 }
+
+/** Characters shown of a kernel's reason to refuse. */
+const longestReason = 2000;
 
 /**
  * @param command - a shell command line.
@@ -111,70 +68,104 @@ export async function openKernelProcess(
   command: string,
   options: KernelProcessOptions,
 ): Promise<KernelProcess> {
-  let connection = connect(command, options);
+  const where = `--kernel ${JSON.stringify(command)}`;
+  if (command.trim() === '' || command.includes('\0')) {
+    throw new UsageError(`${where}: expected a command line`);
+  }
+  let connection = connect(command, options.onStray);
   let hello: Hello;
   try {
     hello = await greet(connection, options);
   } catch (error) {
-    connection.close();
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`--kernel ${JSON.stringify(command)}: ${reason}`);
+    if (!(error instanceof KernelCrash)) throw error;
+    throw new UsageError(`${where}: ${error.message}`);
   }
   let calls = 0;
+  let before: Promise<unknown> = Promise.resolve();
+
+  /** The process, anew if it is not running. */
+  const live = async (): Promise<Connection> => {
+    if (!connection.isClosed()) return connection;
+    const left = connection.leftBehind();
+    if (left !== null) throw new KernelCrash(`after its last answer it ${left}`);
+    connection = connect(command, options.onStray);
+    const again = await greet(connection, options);
+    if (JSON.stringify(again) !== JSON.stringify(hello)) {
+      void connection.close();
+      throw new KernelCrash('started anew, it said another hello than the first time');
+    }
+    return connection;
+  };
+
+  const ask: KernelProcess['call'] = async (operator, call, outputs, format, fill) => {
+    const connection = await live();
+    const id = String(++calls);
+    const request: Message = {
+      metadata: {
+        operator,
+        id,
+        dtype: format,
+        config: JSON.stringify(call.config),
+        outputs: JSON.stringify(outputs),
+        fill: String(fill),
+      },
+      tensors: call.inputs,
+    };
+    const sizes = Object.values(outputs).map((shape) => shape.reduce((a, b) => a * b, 1));
+    const limit = longestMessage + 8 * sizes.reduce((a, b) => a + b, 0);
+    return answerTo(
+      id,
+      await connection.ask(request, format, options.timeLimit, limit),
+      connection,
+    );
+  };
+
   return {
     command,
     hello,
-    call: async (operator, call, outputs, format, fill) => {
-      if (connection.isClosed()) {
-        const left = connection.leftBehind();
-        if (left !== null) throw new KernelCrash(`after its last answer it ${left}`);
-        connection = connect(command, options);
-        await greet(connection, options);
-      }
-      const id = String(++calls);
-      const request: Message = {
-        metadata: {
-          operator,
-          id,
-          dtype: format,
-          config: JSON.stringify(call.config),
-          outputs: JSON.stringify(outputs),
-          fill: String(fill),
-        },
-        tensors: call.inputs,
-      };
-      const sizes = Object.values(outputs).map((shape) => shape.reduce((a, b) => a * b, 1));
-      const limit = longestMessage + 8 * sizes.reduce((a, b) => a + b, 0);
-      const answer = await connection.ask(request, format, options.timeLimit, limit);
-      return taken(answer, id, connection);
+    call: (...call) => {
+      const answer = before.then(() => ask(...call));
+      before = answer.catch(() => {});
+      return answer;
     },
     close: () => connection.close(),
   };
 }
 
 /** Checks what came back and what it is an answer to. */
-function taken(
-  answer: Message & { readonly dtypes: SentDtypes },
-  id: string,
-  connection: Connection,
-): Answer {
+function answerTo(id: string, answer: Received, connection: Connection): Answer {
   const { metadata, tensors, dtypes } = answer;
-  if (metadata['id'] !== id) {
-    connection.close();
-    throw new KernelCrash(
-      `answered call ${metadata['id'] ?? 'without id'}, expected ${id}: did it answer twice?`,
-    );
+  const crash = (reason: string): KernelCrash => {
+    void connection.close();
+    return new KernelCrash(reason);
+  };
+  if (metadata['id'] !== id) throw crash(anotherId(metadata['id'], id));
+  switch (metadata['status']) {
+    case 'ok': {
+      const notes = notesSchema.safeParse(parsed(metadata['notes'] ?? '[]'));
+      if (!notes.success) {
+        throw crash(`notes: expected a JSON list of texts, got ${shown(metadata['notes'])}`);
+      }
+      return { tensors, dtypes, notes: notes.data.map(printable) };
+    }
+    case 'refused':
+    case 'error': {
+      const reason = metadata['message'] ?? 'refused without a reason';
+      throw new Error(printable(reason.slice(0, longestReason)));
+    }
+    default:
+      throw crash(`status: expected "ok", "refused" or "error", got ${shown(metadata['status'])}`);
   }
-  if (metadata['status'] === 'refused' || metadata['status'] === 'error') {
-    throw new Error(metadata['message'] ?? 'refused without a reason');
-  }
-  if (metadata['status'] !== 'ok') {
-    throw new KernelCrash(
-      `answered status ${JSON.stringify(metadata['status'])}, expected "ok", "refused" or "error"`,
-    );
-  }
-  const notes = z.array(z.string()).safeParse(parsed(metadata['notes'] ?? '[]'));
-  return { tensors, dtypes, notes: notes.success ? notes.data : ['notes: expected a JSON list'] };
+}
+
+const notesSchema: z.ZodType<string[]> = z.array(z.string());
+
+function anotherId(got: string | undefined, expected: string): string {
+  return `id: expected "${expected}", got ${shown(got)}: did it answer twice?`;
+}
+
+function shown(text: string | undefined): string {
+  return text === undefined ? 'none' : quoted(text);
 }
 
 function parsed(text: string): unknown {
@@ -185,132 +176,19 @@ function parsed(text: string): unknown {
   }
 }
 
+/** @throws {@link KernelCrash} if what comes is no hello; the connection is closed then. */
 async function greet(connection: Connection, options: KernelProcessOptions): Promise<Hello> {
   const request: Message = {
     metadata: { operator: 'hello', id: '0', protocol: String(protocolVersion), suite: version },
     tensors: {},
   };
   const { metadata } = await connection.ask(request, 'float64', options.startLimit, longestMessage);
-  const said = helloSchema.safeParse(metadata);
-  if (!said.success) {
-    const [{ path, message }] = said.error.issues;
-    throw new Error(`hello: ${path.join('.')}: ${message}`);
-  }
-  if (said.data.protocol !== String(protocolVersion)) {
-    throw new Error(`hello: it speaks protocol ${said.data.protocol}, expected ${protocolVersion}`);
-  }
-  return said.data;
-}
-
-/** One running process. Asks one thing at a time. */
-interface Connection {
-  readonly ask: (
-    request: Message,
-    format: FloatFormat,
-    timeLimit: number,
-    answerLimit: number,
-  ) => Promise<Message & { readonly dtypes: SentDtypes }>;
-  readonly isClosed: () => boolean;
-  /** What it did wrong while nothing was asked of it; told once. */
-  readonly leftBehind: () => string | null;
-  readonly close: () => void;
-}
-
-const keptErrors = 2000;
-
-function connect(command: string, options: KernelProcessOptions): Connection {
-  // A process group of its own, so that what a shell started ends with it.
-  const child = spawn(command, { shell: true, detached: process.platform !== 'win32' });
-  let errors = '';
-  let closed = false;
-  let left: string | null = null;
-  let limit = longestMessage;
-  let waiting: { resolve: (bytes: Uint8Array) => void; reject: (error: Error) => void } | null =
-    null;
-  const reader = new FrameReader(() => limit);
-
-  const fail = (reason: string): void => {
-    const asked = waiting;
-    waiting = null;
-    if (closed && asked === null) return;
-    end();
-    const told = errors.trim();
-    const message = told === '' ? reason : `${reason}; its standard error ends: ${told}`;
-    if (asked === null) left = message;
-    else asked.reject(new KernelCrash(message));
-  };
-  const end = (): void => {
-    if (closed) return;
-    closed = true;
-    kill(child);
-  };
-
-  child.stderr.on('data', (chunk: Buffer) => {
-    errors = (errors + chunk.toString('utf8')).slice(-keptErrors);
-  });
-  child.stdout.on('data', (chunk: Buffer) => {
-    if (closed) return;
-    try {
-      for (const received of reader.push(chunk)) {
-        if (received.kind === 'stray') options.onStray?.(received.text, received.bytes);
-        else if (waiting === null) fail('sent a message without having been asked');
-        else {
-          const asked = waiting;
-          waiting = null;
-          asked.resolve(received.bytes);
-        }
-      }
-    } catch (error) {
-      fail(error instanceof Error ? error.message : String(error));
-    }
-  });
-  child.on('error', (error) => fail(`could not be started: ${error.message}`));
-  child.stdin.on('error', () => {}); // a process that died is told of by its exit
-  child.on('close', (code, signal) => {
-    for (const stray of reader.strays()) {
-      if (stray.kind === 'stray') options.onStray?.(stray.text, stray.bytes);
-    }
-    fail(signal === null ? `exited with status ${code}` : `was ended by ${signal}`);
-  });
-
-  return {
-    isClosed: () => closed,
-    leftBehind: () => {
-      const told = left;
-      left = null;
-      return told;
-    },
-    close: end,
-    ask: async (request, format, timeLimit, answerLimit) => {
-      limit = answerLimit;
-      let timer: NodeJS.Timeout | undefined;
-      const bytes = await new Promise<Uint8Array>((resolve, reject) => {
-        if (closed) {
-          reject(new KernelCrash('is not running'));
-          return;
-        }
-        waiting = { resolve, reject };
-        timer = setTimeout(() => fail(`gave no answer within ${timeLimit / 1000} s`), timeLimit);
-        child.stdin.write(encodeFrame(request, format));
-      }).finally(() => clearTimeout(timer));
-      try {
-        return decodeMessage(bytes);
-      } catch (error) {
-        end();
-        if (error instanceof ProtocolError) throw new KernelCrash(error.message);
-        throw error;
-      }
-    },
-  };
-}
-
-/** The process and all it started. */
-function kill(child: ChildProcessWithoutNullStreams): void {
-  if (child.pid === undefined) return;
   try {
-    if (process.platform === 'win32') child.kill('SIGKILL');
-    else process.kill(-child.pid, 'SIGKILL');
-  } catch {
-    // It had ended already.
+    const hello = parseHello(metadata);
+    if (metadata['id'] !== '0') throw new Error(`hello: ${anotherId(metadata['id'], '0')}`);
+    return hello;
+  } catch (error) {
+    await connection.close();
+    throw new KernelCrash(error instanceof Error ? error.message : String(error));
   }
 }

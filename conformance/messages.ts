@@ -21,8 +21,14 @@ export const frameStart: Uint8Array = Uint8Array.of(0x93, 0x53, 0x41, 0x45, 0x6b
 
 export const protocolVersion = 1;
 
-/** Longest message taken from a kernel unless the call's own outputs are longer. */
+/** Longest message taken from a kernel, beside what the call's own outputs need. */
 export const longestMessage: number = 64 * 2 ** 20;
+
+/** Stray bytes taken between two messages: a kernel that prints without end is stopped there. */
+export const mostStray: number = 16 * 2 ** 20;
+
+/** Longest name of a tensor in an answer, in UTF-16 units. */
+export const longestName = 200;
 
 /** A message: what it is about, as texts, and tensors by name. */
 export interface Message {
@@ -66,6 +72,11 @@ export function decodeMessage(bytes: Uint8Array): Message & { readonly dtypes: S
   const tensors: [string, Tensor][] = [];
   const dtypes: [string, string][] = [];
   for (const [name, stored] of decoded.tensors) {
+    if (name.length > longestName || name !== printable(name)) {
+      throw new ProtocolError(
+        `answer: a tensor named ${quoted(name)}, expected at most ${longestName} printable characters`,
+      );
+    }
     tensors.push([name, { shape: stored.shape, data: numbersOf(stored) }]);
     dtypes.push([name, stored.dtype]);
   }
@@ -77,36 +88,54 @@ export function decodeMessage(bytes: Uint8Array): Message & { readonly dtypes: S
 }
 
 function numbersOf({ name, dtype, data }: StoredTensor): Float64Array {
-  if (!isFloat(dtype)) {
-    if (dtype === 'I64') return Float64Array.from(data as BigInt64Array, Number);
-    if (dtype === 'I32' || dtype === 'U8') return Float64Array.from(data as Int32Array);
-    throw new ProtocolError(`answer: tensor "${name}" has dtype ${String(dtype)}`);
+  if (isFloat(dtype)) {
+    if (dtype === 'F32' || dtype === 'F64') return new Float64Array(data as Float64Array);
+    const floats = new Float32Array(data.length);
+    (dtype === 'F16' ? decodeF16 : decodeBF16)(data as Uint16Array, floats);
+    return new Float64Array(floats);
   }
-  if (dtype === 'F32' || dtype === 'F64') return Float64Array.from(data as Float64Array);
-  const floats = new Float32Array(data.length);
-  (dtype === 'F16' ? decodeF16 : decodeBF16)(data as Uint16Array, floats);
-  return Float64Array.from(floats);
+  if (dtype === 'I64') return Float64Array.from(data as BigInt64Array, Number);
+  if (dtype === 'I32' || dtype === 'U8') return new Float64Array(data as Int32Array);
+  throw new ProtocolError(`answer: tensor ${quoted(name)} has dtype ${String(dtype)}`);
+}
+
+/** Control characters as escapes, so that what a kernel sends cannot move the cursor, colour or hide text. */
+export function printable(text: string): string {
+  // Cc are controls, Cf invisible marks such as those that reverse the direction, Cs lone surrogates, Zl and Zp line ends.
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
+}
+
+/** A text a kernel sent, in quotes, on one line and not too long. */
+export function quoted(text: string, longest = 80): string {
+  const start = printable(text.slice(0, longest));
+  return `"${start}"${text.length > longest ? ` and ${text.length - longest} characters more` : ''}`;
 }
 
 /** What came out of a pipe, in order. */
 export type Received =
   | { readonly kind: 'message'; readonly bytes: Uint8Array }
-  /** Bytes that belong to no frame: at most the first few hundred are kept, as text. */
+  /** Bytes that belong to no frame: the first few hundred are kept, as text. */
   | { readonly kind: 'stray'; readonly text: string; readonly bytes: number };
+
+export type Stray = Extract<Received, { kind: 'stray' }>;
 
 const keptStray = 400;
 const headBytes = frameStart.length + 8;
 
 /**
- * Takes a pipe's chunks and gives messages and strays. Holds no more than one message of at most `limit` bytes: a longer
- * one is refused before any of it is kept.
+ * Takes a pipe's chunks and gives messages and strays, the same however the bytes were divided. Holds no more than one
+ * message of at most `limit` bytes: a longer one is refused before any of it is kept.
  */
 export class FrameReader {
-  readonly #chunks: Uint8Array[] = [];
+  /** Its first `#bytes` bytes have come and are not dealt with. */
+  #buffer = new Uint8Array(2 ** 16);
   #bytes = 0;
   /** Bytes to wait for before looking again. */
   #needed = 1;
-  #stray = '';
+  readonly #stray = new Uint8Array(keptStray);
   #strayBytes = 0;
   readonly #limit: () => number;
 
@@ -115,12 +144,14 @@ export class FrameReader {
     this.#limit = limit;
   }
 
-  /** @throws {@link ProtocolError} on a frame longer than the limit. */
+  /**
+   * @throws {@link ProtocolError} on a frame longer than the limit, or more than {@link mostStray} bytes outside of frames.
+   * The reader is of no use afterwards.
+   */
   push(chunk: Uint8Array): Received[] {
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
+    this.#append(chunk);
     if (this.#bytes < this.#needed) return [];
-    let pending = joined(this.#chunks);
+    let pending = this.#buffer.subarray(0, this.#bytes);
     const received: Received[] = [];
     for (;;) {
       const start = indexOfFrame(pending);
@@ -131,44 +162,70 @@ export class FrameReader {
         this.#keep(pending, end);
         return received;
       }
-      received.push(...this.strays());
+      const stray = this.stray();
+      if (stray !== null) received.push(stray);
       received.push({ kind: 'message', bytes: pending.slice(headBytes, end) });
       pending = pending.subarray(end);
     }
   }
 
+  /** What arrived since the last message and belongs to none, if anything; told once. */
+  stray(): Stray | null {
+    if (this.#strayBytes === 0) return null;
+    const kept = this.#stray.subarray(0, Math.min(keptStray, this.#strayBytes));
+    const text = new TextDecoder().decode(kept);
+    const bytes = this.#strayBytes;
+    this.#strayBytes = 0;
+    return { kind: 'stray', text, bytes };
+  }
+
+  /** How much of a message has come that is not all there, in words; null between messages. */
+  unfinished(): string | null {
+    if (this.#bytes === 0) return null;
+    const whole = this.#bytes < headBytes ? '' : ` of ${this.#needed}`;
+    return `${this.#bytes}${whole} bytes of a message`;
+  }
+
   /** Where the frame at the start of these bytes ends, or where it will be known. */
   #endOfFrame(bytes: Uint8Array): number {
     if (bytes.length < headBytes) return headBytes;
-    const length = Number(viewOf(bytes).getBigUint64(frameStart.length, true));
+    const length = viewOf(bytes).getBigUint64(frameStart.length, true);
     if (length > this.#limit()) {
       throw new ProtocolError(
         `answer: a message of ${length.toLocaleString('en')} bytes, expected at most ${this.#limit().toLocaleString('en')}`,
       );
     }
-    return headBytes + length;
+    return headBytes + Number(length);
   }
 
-  #keep(bytes: Uint8Array, needed: number): void {
-    this.#chunks.length = 0;
-    if (bytes.length > 0) this.#chunks.push(bytes);
-    this.#bytes = bytes.length;
-    this.#needed = bytes.length === 0 ? 1 : needed;
+  #append(chunk: Uint8Array): void {
+    const bytes = this.#bytes + chunk.length;
+    if (bytes > this.#buffer.length) {
+      const larger = new Uint8Array(Math.max(bytes, 2 * this.#buffer.length));
+      larger.set(this.#buffer.subarray(0, this.#bytes));
+      this.#buffer = larger;
+    }
+    this.#buffer.set(chunk, this.#bytes);
+    this.#bytes = bytes;
   }
 
-  /** What arrived and belongs to no frame, if anything; asked for at the end of a pipe, too. */
-  strays(): Received[] {
-    if (this.#strayBytes === 0) return [];
-    const stray: Received = { kind: 'stray', text: this.#stray, bytes: this.#strayBytes };
-    this.#stray = '';
-    this.#strayBytes = 0;
-    return [stray];
+  /** Moves what is left to the front. */
+  #keep(pending: Uint8Array, end: number): void {
+    this.#buffer.copyWithin(0, pending.byteOffset, pending.byteOffset + pending.length);
+    this.#bytes = pending.length;
+    // What might begin a frame is looked at again with every byte more.
+    this.#needed = pending.length < headBytes ? pending.length + 1 : end;
   }
 
   #keepStray(bytes: Uint8Array): void {
     const room = Math.max(0, keptStray - this.#strayBytes);
-    this.#stray += new TextDecoder().decode(bytes.subarray(0, room));
+    if (room > 0) this.#stray.set(bytes.subarray(0, room), this.#strayBytes);
     this.#strayBytes += bytes.length;
+    if (this.#strayBytes > mostStray) {
+      throw new ProtocolError(
+        `answer: more than ${mostStray / 2 ** 20} MiB that belong to no message, beginning ${quoted(this.stray()!.text)}`,
+      );
+    }
   }
 }
 
@@ -182,17 +239,6 @@ function indexOfFrame(bytes: Uint8Array): number {
     if (i === end) return at;
   }
   return bytes.length;
-}
-
-function joined(chunks: readonly Uint8Array[]): Uint8Array {
-  if (chunks.length === 1) return chunks[0];
-  const out = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    out.set(chunk, at);
-    at += chunk.length;
-  }
-  return out;
 }
 
 function viewOf(bytes: Uint8Array): DataView {

@@ -28,14 +28,16 @@ export function roundTo(value: number, format: FloatFormat): number {
   if (format === 'float32') return Math.fround(value);
   if (!Number.isFinite(value) || value === 0) return value;
   const { digits, least, largest } = narrow[format];
-  const exponent = Math.max(exponentOf(value), least);
+  const size = Math.abs(value);
+  const exponent = Math.max(exponentOf(size), least);
   const unit = 2 ** (exponent - digits + 1);
-  const scaled = value / unit; // exact: a power of two
+  const scaled = size / unit; // exact: a power of two
   const below = Math.floor(scaled);
   const rest = scaled - below;
   const even = below % 2 === 0;
   const rounded = (rest < 0.5 || (rest === 0.5 && even) ? below : below + 1) * unit;
-  return Math.abs(rounded) > largest ? Math.sign(value) * Infinity : rounded;
+  // The sign of a value that rounds to 0 stays.
+  return Math.sign(value) * (rounded > largest ? Infinity : rounded);
 }
 
 /** Values rounded to a format, and how they are stored in it. */
@@ -51,7 +53,7 @@ export function encodeFloats(
       return { dtype: 'F64', values };
     case 'float32':
     case 'tf32':
-      return { dtype: 'F32', values: Float32Array.from(values) };
+      return { dtype: 'F32', values: new Float32Array(values) };
     case 'bfloat16':
       return { dtype: 'BF16', values: Uint16Array.from(values, bfloat16Bits) };
     case 'float16':
@@ -59,15 +61,19 @@ export function encodeFloats(
   }
 }
 
+const single = new Float32Array(1);
+const singleBits = new Uint32Array(single.buffer);
+
 function bfloat16Bits(value: number): number {
-  const single = new Float32Array([roundTo(value, 'bfloat16')]);
-  return new Uint32Array(single.buffer)[0] >>> 16;
+  if (Number.isNaN(value)) return 0x7fc0;
+  single[0] = roundTo(value, 'bfloat16');
+  return singleBits[0] >>> 16;
 }
 
 function float16Bits(value: number): number {
+  if (Number.isNaN(value)) return 0x7e00;
   const rounded = roundTo(value, 'float16');
   const sign = rounded < 0 || Object.is(rounded, -0) ? 0x8000 : 0;
-  if (Number.isNaN(rounded)) return 0x7e00;
   const size = Math.abs(rounded);
   if (size === Infinity) return sign | 0x7c00;
   if (size < 2 ** -14) return sign | (size / 2 ** -24);
@@ -75,9 +81,8 @@ function float16Bits(value: number): number {
   return sign | ((exponent + 15) << 10) | ((size / 2 ** exponent - 1) * 2 ** 10);
 }
 
-/** e with 2^e <= |value| < 2^(e + 1), for a value that is not 0. */
-function exponentOf(value: number): number {
-  const size = Math.abs(value);
+/** e with 2^e <= size < 2^(e + 1), for a size above 0. */
+function exponentOf(size: number): number {
   let exponent = Math.floor(Math.log2(size));
   if (2 ** exponent > size) exponent--;
   else if (2 ** (exponent + 1) <= size) exponent++;

@@ -29,6 +29,8 @@ export interface Opened {
   /** What a user should know: which backends were passed over and why, what a kernel printed. */
   readonly notes: readonly string[];
   readonly close: () => void;
+  /** Why none of these kernels can run here, as they say themselves. */
+  readonly skip?: string;
   /** Of the files a command line names: path → SHA-256. */
   readonly files?: Readonly<Record<string, string>>;
 }
@@ -75,7 +77,7 @@ async function openProcess(
   const { hello } = opened;
   const format = hello.dtypes.find((offered) => offered === (dtype ?? hello.dtypes[0]));
   if (format === undefined) {
-    opened.close();
+    await opened.close();
     throw new UsageError(
       `--dtype: ${hello.name} offers ${hello.dtypes.join(', ')}, got ${JSON.stringify(dtype)}`,
     );
@@ -86,7 +88,8 @@ async function openProcess(
     kernels: processKernels(opened, format, chosen),
     device: hello.device,
     notes: unknown.map((name) => `${hello.name} offers ${name}, which this suite does not know`),
-    close: () => opened.close(),
+    close: () => void opened.close(),
+    ...(hello.skip !== null && { skip: hello.skip }),
     files: filesOf(command),
   };
 }

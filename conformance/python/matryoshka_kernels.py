@@ -12,10 +12,13 @@ Kernels in Python, certified by `matryoshka conformance --kernel "python3 my_ker
 
 A kernel's parameters are named like the operator's tensors and settings (`matryoshka conformance --list` shows them; a dot
 in a name becomes an underscore: `grad.W_enc` is `grad_W_enc`). It returns one array, or a dictionary of arrays by output
-name. Parameters it does not name are not passed. It refuses a call by raising; say why.
+name. Parameters it does not name are not passed; one named `dtype` gets the name of the number format under test. It
+refuses a call by raising ValueError or NotImplementedError; any other exception is reported as an error, with its traceback
+on standard error.
 
 With `tensors="torch"` it gets and returns torch tensors; `device="cuda"` puts them there. With `in_place=True` it also gets
-a buffer for each output, by name, and writes its answer there: what lies around each buffer is then watched.
+a buffer for each output, by name, writes its answer there and returns nothing: what lies around each buffer is then watched.
+In bfloat16, numpy kernels get and return float32 arrays: numpy has no such numbers.
 
 One file, needs only numpy (and torch where asked for). Copy it, or put its folder on PYTHONPATH. The protocol it speaks is
 described in docs/certify.md, for those who write their own.
@@ -35,9 +38,23 @@ PROTOCOL = "1"
 GUARD = 64  # values watched on either side of an output buffer
 
 NUMPY_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
-STORED = {"float64": "F64", "float32": "F32", "tf32": "F32", "float16": "F16", "bfloat16": "BF16"}
+STORED = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "u1": "U8", "b1": "U8"}
+# What numpy computes in where a format has no numpy dtype of its own.
+COMPUTED = {"float64": "float64", "float32": "float32", "tf32": "float32", "float16": "float16", "bfloat16": "float32"}
 
 _kernels = {}
+
+
+class _Kernel:
+    def __init__(self, function, tensors, device, in_place):
+        self.function = function
+        self.tensors = tensors
+        self.device = device
+        self.in_place = in_place
+        parameters = inspect.signature(function).parameters.values()
+        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        self.named = {parameter.name for parameter in parameters}
+        self.accepted = None if takes_all else self.named
 
 
 def kernel(operator, *, tensors="numpy", device="cpu", in_place=False):
@@ -46,7 +63,7 @@ def kernel(operator, *, tensors="numpy", device="cpu", in_place=False):
         raise ValueError(f'tensors: expected "numpy" or "torch", got {tensors!r}')
 
     def offer(function):
-        _kernels[operator] = (function, tensors, device, in_place)
+        _kernels[operator] = _Kernel(function, tensors, device, in_place)
         return function
 
     return offer
@@ -62,20 +79,20 @@ def serve(
     split_encode=False,
     truncates=False,
     deterministic=True,
+    skip=None,
 ):
     """
     Answers calls until the suite hangs up. What it says of the kernels decides the bounds they are held to:
 
-    dtypes              float64, float32, tf32, bfloat16, float16: what they compute in
+    dtypes              float64, float32, tf32, bfloat16, float16: what they compute in; the first is the default
     flushes_subnormals  whether subnormal numbers may be read or written as 0
     split_encode        whether the encoder computes x W - b_dec W rather than (x - b_dec) W
     truncates           whether sums are cut off rather than rounded to nearest, as some matrix units do
     deterministic       whether the same call always gives the same bits; say False of sums by atomics
+    skip                why no kernel can run on this machine ("no CUDA device"), or None
     """
-    # The suite listens on standard output, so prints (of libraries, too) go to standard error from now on.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
+    if not _kernels and skip is None:
+        raise ValueError("serve: no kernel was offered: put @kernel above a function")
     hello = {
         "protocol": PROTOCOL,
         "name": name,
@@ -87,98 +104,123 @@ def serve(
         "split_encode": json.dumps(split_encode),
         "truncates": json.dumps(truncates),
         "deterministic": json.dumps(deterministic),
+        **({} if skip is None else {"skip": skip}),
     }
-    while True:
-        message = _receive(sys.stdin.buffer)
-        if message is None:
-            return
-        asked, inputs = message
-        if asked.get("operator") == "hello":
-            _send(answers, {**hello, "id": asked.get("id", "")}, {})
-            continue
-        try:
-            outputs, notes = _call(asked, inputs)
-            _send(answers, {"id": asked["id"], "status": "ok", "notes": json.dumps(notes)}, outputs)
-        except Exception as error:
-            traceback.print_exc()
-            status = "refused" if isinstance(error, (ValueError, NotImplementedError)) else "error"
-            reason = f"{type(error).__name__}: {error}"
-            _send(answers, {"id": asked.get("id", ""), "status": status, "message": reason}, {})
+    requests, answers = _take_pipes()
+    try:
+        while True:
+            message = _receive(requests)
+            if message is None:
+                return
+            asked, inputs = message
+            if asked.get("operator") == "hello":
+                _send(answers, {**hello, "id": asked.get("id", "")}, {})
+            else:
+                _send(answers, *_answered(asked, inputs))
+    except (BrokenPipeError, KeyboardInterrupt):
+        return  # the suite has hung up, or is being ended together with this process
+
+
+def _take_pipes():
+    """The suite's pipes, kept from everybody else: prints (of libraries, too) go to standard error, and input() is at its end."""
+    requests, answers = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    if os.name == "nt":
+        import msvcrt
+
+        for descriptor in (requests, answers):
+            msvcrt.setmode(descriptor, os.O_BINARY)
+    return os.fdopen(requests, "rb"), answers
+
+
+def _answered(asked, inputs):
+    """Metadata and tensors of the answer to one call."""
+    id = asked.get("id", "")
+    try:
+        outputs, notes = _call(asked, inputs)
+        # Names and dtypes that no message holds are found here, not while it is sent.
+        stored = {str(name): _as_stored(name, value, asked["dtype"]) for name, value in outputs.items()}
+        return {"id": id, "status": "ok", "notes": json.dumps(notes)}, stored
+    except (ValueError, NotImplementedError) as error:
+        return {"id": id, "status": "refused", "message": f"{type(error).__name__}: {error}"}, {}
+    except Exception as error:
+        traceback.print_exc()
+        if type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error):
+            os._exit(1)  # every later call on this device would fail, too: the suite starts a new process
+        return {"id": id, "status": "error", "message": f"{type(error).__name__}: {error}"}, {}
 
 
 def _call(asked, inputs):
     operator = asked["operator"]
     if operator not in _kernels:
         raise NotImplementedError(f"no kernel for {operator}")
-    function, tensors, device, in_place = _kernels[operator]
-    settings = json.loads(asked["config"])
-    shapes = json.loads(asked["outputs"])
+    kernel = _kernels[operator]
     dtype = asked["dtype"]
-    before = {name: array.tobytes() for name, array in inputs.items()}
-    arguments = {_as_parameter(name): _given(array, dtype, tensors, device) for name, array in inputs.items()}
-    arguments.update({_as_parameter(name): value for name, value in settings.items()})
+    shapes = json.loads(asked["outputs"])
+    given = {name: _given(array, dtype, kernel) for name, array in inputs.items()}
+    before = {name: _bytes(value) for name, value in given.items()}
+    arguments = {_as_parameter(name): value for name, value in given.items()}
+    arguments.update((_as_parameter(name), value) for name, value in json.loads(asked["config"]).items())
+    if "dtype" in kernel.named:
+        arguments["dtype"] = dtype
 
     buffers = {}
-    if in_place:
-        fill = float(asked["fill"])
+    if kernel.in_place:
         for name, shape in shapes.items():
-            buffers[name] = _GuardedBuffer(shape, dtype, fill, tensors, device)
+            buffers[name] = _GuardedBuffer(shape, dtype, float(asked["fill"]), kernel)
             arguments[_as_parameter(name)] = buffers[name].inside
-    returned = function(**_accepted(function, arguments))
+    if kernel.accepted is not None:
+        arguments = {name: value for name, value in arguments.items() if name in kernel.accepted}
+    returned = kernel.function(**arguments)
 
     notes = []
-    if in_place:
-        outputs = {name: _taken(buffer.inside, dtype) for name, buffer in buffers.items()}
+    if kernel.in_place:
+        if returned is not None:
+            raise TypeError("a kernel with in_place=True returns nothing: it writes into its buffers")
+        outputs = {name: buffer.inside for name, buffer in buffers.items()}
         notes += [f"{name}: {note}" for name, buffer in buffers.items() for note in buffer.broken()]
     elif isinstance(returned, dict):
-        outputs = {name: _taken(value, dtype) for name, value in returned.items()}
+        outputs = returned
+    elif returned is None:
+        raise TypeError(f"the kernel returned nothing, expected {', '.join(shapes)}")
     elif len(shapes) == 1:
-        outputs = {next(iter(shapes)): _taken(returned, dtype)}
+        outputs = {next(iter(shapes)): returned}
     else:
         raise TypeError(f"expected a dictionary with {', '.join(shapes)}, got {type(returned).__name__}")
-    for name, array in inputs.items():
-        if array.tobytes() != before[name]:
-            notes.append(f"{name}: the input was changed")
+    notes += [f"{name}: the input was changed" for name in given if _bytes(given[name]) != before[name]]
     return outputs, notes
 
 
+_parameters = {}
+
+
 def _as_parameter(name):
-    return name.replace(".", "_").replace("-", "_")
+    if name not in _parameters:
+        _parameters[name] = name.replace(".", "_").replace("-", "_")
+    return _parameters[name]
 
 
-def _accepted(function, arguments):
-    """Only what the function names, or everything if it takes **others."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return arguments
-    return {parameter.name: arguments[parameter.name] for parameter in parameters if parameter.name in arguments}
-
-
-def _given(array, dtype, tensors, device):
-    """An input as the kernel wants it. numpy has no bfloat16: such values come as float32, which holds them exactly."""
-    if tensors == "numpy":
+def _given(array, dtype, kernel):
+    """An input as the kernel wants it."""
+    if kernel.tensors == "numpy":
         return _widened(array) if dtype == "bfloat16" else array
     import torch
 
     if dtype == "bfloat16":
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).to(device)
-    # numpy's memory on the CPU, so that a kernel which writes to its input is seen.
-    return torch.from_numpy(array).to(device)
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).to(kernel.device)
+    return torch.from_numpy(array).to(kernel.device)
 
 
-def _taken(value, dtype):
-    """What the kernel returned, as a numpy array; bfloat16 as its bits."""
-    if hasattr(value, "detach"):
-        import torch
+def _bytes(value):
+    if not hasattr(value, "detach"):
+        return value.tobytes()
+    import torch
 
-        value = value.detach().cpu().contiguous()
-        if value.dtype is torch.bfloat16:
-            return _Bits(value.view(torch.int16).numpy().view(np.uint16))
-        return value.numpy()
-    array = np.asarray(value)
-    if dtype == "bfloat16" and array.dtype == np.float32:
-        return _Bits(_narrowed(array))
-    return array
+    return value.detach().contiguous().reshape(-1).view(torch.uint8).cpu().numpy().tobytes()
 
 
 class _Bits:
@@ -188,29 +230,47 @@ class _Bits:
         self.array = array
 
 
+def _as_stored(name, value, dtype):
+    """An output as a numpy array of a dtype that messages hold; bfloat16 as its bits."""
+    if hasattr(value, "detach"):
+        import torch
+
+        value = value.detach().cpu().contiguous()
+        if value.dtype is torch.bfloat16:
+            return _Bits(value.view(torch.int16).numpy().view(np.uint16))
+        array = value.numpy()
+    elif type(value) in (bool, int, float, list, tuple):  # not np.float64, which is a float, too
+        array = np.asarray(value, COMPUTED[dtype])  # Python's own numbers have no format
+    else:
+        array = np.asarray(value)
+    if dtype == "bfloat16" and array.dtype == np.float32:
+        return _Bits(_narrowed(array))
+    if array.dtype.str[1:] not in STORED:
+        raise TypeError(f"output {name}: dtype {array.dtype}, expected {dtype}")
+    return array
+
+
 class _GuardedBuffer:
     """An output filled with `fill`, in the middle of memory that must not change."""
 
-    def __init__(self, shape, dtype, fill, tensors, device):
+    def __init__(self, shape, dtype, fill, kernel):
         size = int(np.prod(shape, dtype=np.int64))
         self.size = size
-        self.mark = -1234.5 if fill != -1234.5 else 2345.5  # exact in every dtype's neighbourhood
-        whole = np.full(size + 2 * GUARD, self.mark, np.float32 if dtype in ("bfloat16", "tf32") else dtype)
+        whole = np.full(size + 2 * GUARD, -1234.5, COMPUTED[dtype])
         whole[GUARD : GUARD + size] = fill
-        if tensors == "torch":
+        if kernel.tensors == "torch":
             import torch
 
-            self.whole = torch.from_numpy(whole).to(device)
+            self.whole = torch.from_numpy(whole).to(kernel.device)
             if dtype == "bfloat16":
                 self.whole = self.whole.to(torch.bfloat16)
-            self.mark = float(self.whole[0])
         else:
             self.whole = whole
-            self.mark = float(whole[0])
+        self.mark = float(self.whole[0])
         self.inside = self.whole[GUARD : GUARD + size].reshape(shape)
 
     def broken(self):
-        whole = self.whole.detach().float().cpu().numpy() if hasattr(self.whole, "detach") else self.whole
+        whole = self.whole.detach().double().cpu().numpy() if hasattr(self.whole, "detach") else self.whole
         for place, part in (("before its start", whole[:GUARD]), ("past its end", whole[GUARD + self.size :])):
             count = int((part != self.mark).sum())
             if count:
@@ -218,57 +278,54 @@ class _GuardedBuffer:
 
 
 def _widened(bits):
-    return (bits.astype(np.uint32) << 16).view(np.float32)
+    return (bits.astype(np.uint32) << 16).view(np.float32).reshape(bits.shape)
 
 
 def _narrowed(floats):
     """float32 to bfloat16 bits, to nearest even."""
-    bits = np.ascontiguousarray(floats).view(np.uint32)
+    bits = np.ascontiguousarray(floats).view(np.uint32).reshape(floats.shape)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
     return np.where(np.isnan(floats), 0x7FC0, rounded).astype(np.uint16)
 
 
 def _receive(stream):
     """(metadata, arrays by name) of the next message; None at the end of the stream."""
-    start = stream.read(len(FRAME_START))
-    if len(start) < len(FRAME_START):
+    head = stream.read(len(FRAME_START) + 8)
+    if len(head) < len(FRAME_START) + 8:
         return None
-    if start != FRAME_START:
-        raise SystemExit(f"expected a frame, got {start!r}")
-    (length,) = struct.unpack("<Q", stream.read(8))
+    if not head.startswith(FRAME_START):
+        raise SystemExit(f"expected a frame, got {head!r}")
+    (length,) = struct.unpack_from("<Q", head, len(FRAME_START))
     message = stream.read(length)
-    (header_length,) = struct.unpack("<Q", message[:8])
+    if len(message) < length:
+        return None
+    (header_length,) = struct.unpack_from("<Q", message)
     header = json.loads(message[8 : 8 + header_length])
     metadata = header.pop("__metadata__", {})
-    data = memoryview(message)[8 + header_length :]
+    start = 8 + header_length
     arrays = {}
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
-        array = np.frombuffer(data[begin:end], NUMPY_DTYPES[entry["dtype"]])
+        dtype = np.dtype(NUMPY_DTYPES[entry["dtype"]])
+        array = np.frombuffer(message, dtype, (end - begin) // dtype.itemsize, start + begin)
         arrays[name] = array.reshape(entry["shape"]).copy()
     return metadata, arrays
 
 
-def _send(stream, metadata, arrays):
+def _send(descriptor, metadata, arrays):
     header, parts, offset = {"__metadata__": metadata}, [], 0
     for name, value in arrays.items():
         bits = isinstance(value, _Bits)
         array = value.array if bits else value
-        stored = "BF16" if bits else _stored(array)
-        part = np.ascontiguousarray(array).astype(NUMPY_DTYPES[stored], copy=False).tobytes()
-        header[name] = {"dtype": stored, "shape": list(array.shape), "data_offsets": [offset, offset + len(part)]}
+        dtype = "BF16" if bits else STORED[array.dtype.str[1:]]
+        part = array.astype(NUMPY_DTYPES[dtype], copy=False).tobytes()
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [offset, offset + len(part)]}
         parts.append(part)
         offset += len(part)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     message = struct.pack("<Q", len(text)) + text + b"".join(parts)
-    stream.write(FRAME_START + struct.pack("<Q", len(message)) + message)
-    stream.flush()
-
-
-def _stored(array):
-    kinds = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "u1": "U8", "b1": "U8"}
-    kind = array.dtype.str[1:]
-    if kind not in kinds:
-        raise TypeError(f"an output has dtype {array.dtype}, which no message holds")
-    return kinds[kind]
+    # Unbuffered: nothing is left to be written, and to fail, when the interpreter ends.
+    left = memoryview(FRAME_START + struct.pack("<Q", len(message)) + message)
+    while left:
+        left = left[os.write(descriptor, left) :]

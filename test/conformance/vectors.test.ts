@@ -206,11 +206,11 @@ describe('read.py, for Python users', () => {
   );
 });
 
-/** The first of PYTHON, python3 and the environment that make.sh makes which can import numpy. */
+/** The first of MATRYOSHKA_PYTHON, python3 and the environment that make.sh makes which can import numpy. */
 function pythonWithNumpy(): string | undefined {
   const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
   const candidates = [
-    ...(process.env['PYTHON'] === undefined ? [] : [process.env['PYTHON']]),
+    ...(process.env['MATRYOSHKA_PYTHON'] === undefined ? [] : [process.env['MATRYOSHKA_PYTHON']]),
     'python3',
     join(cache, 'matryoshka-sae/vectors/venv/bin/python'),
   ];

@@ -112,10 +112,10 @@ describe('gives the numbers of the library call, to the bit', () => {
   );
 });
 
-/** A Python that can write safetensors: $PYTHON, the PATH's, or the one that writes the golden vectors. */
+/** A Python that can write safetensors: $MATRYOSHKA_PYTHON, the PATH's, or the one that writes the golden vectors. */
 function pythonWithSafetensors(): string | null {
   const candidates = [
-    process.env['PYTHON'],
+    process.env['MATRYOSHKA_PYTHON'],
     'python3',
     join(homedir(), '.cache', 'matryoshka-sae', 'vectors', 'venv', 'bin', 'python3'),
   ];
