@@ -154,6 +154,23 @@ def _answered(asked, inputs):
         return {"id": id, "status": "error", "message": f"{type(error).__name__}: {error}"}, {}
 
 
+def call(operator, inputs, config, outputs, dtype="float32"):
+    """
+    Runs an offered kernel without the suite: what the programs of `--failures` do.
+
+    inputs   float64 arrays by name, exact in `dtype`
+    config   the settings
+    outputs  output name -> shape
+    """
+    stored = {
+        name: _narrowed(np.asarray(values, np.float32)) if dtype == "bfloat16" else np.asarray(values, COMPUTED[dtype])
+        for name, values in inputs.items()
+    }
+    shapes = {name: list(shape) for name, shape in outputs.items()}
+    asked = {"operator": operator, "dtype": dtype, "config": json.dumps(config), "outputs": json.dumps(shapes), "fill": "nan"}
+    return _call(asked, stored)[0]
+
+
 def _call(asked, inputs):
     operator = asked["operator"]
     if operator not in _kernels:

@@ -5,6 +5,7 @@
  */
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { decodeSafetensors, encodeSafetensors } from '../../training/formats/safetensors.ts';
 import { writeAtomically, writeTextAtomically } from '../../training/atomic-file.ts';
 import type { Call, KernelSpec, Tensor, Tensors } from '../kernel.ts';
@@ -86,6 +87,9 @@ export async function forgetFailure({ file }: SavedFailure): Promise<void> {
   await rm(file.replace(/\.safetensors$/, '.py'), { force: true });
 }
 
+/** Where matryoshka_kernels.py is: a checkout or an installed package. */
+const adapterFolder = fileURLToPath(new URL('../python', import.meta.url));
+
 function slugOf(law: string): string {
   return law
     .toLowerCase()
@@ -148,13 +152,16 @@ if __name__ == "__main__":
 ${
   script === undefined
     ? ''
-    : `    # The kernel itself, as it is registered with matryoshka_kernels (put its folder on PYTHONPATH).
+    : `    # The kernel itself, as it is offered through matryoshka_kernels.
     import runpy
+    import sys
+
+    sys.path.insert(0, ${JSON.stringify(adapterFolder)})
 
     import matryoshka_kernels
 
     runpy.run_path(${JSON.stringify(script)})
-    got = matryoshka_kernels.call(${JSON.stringify(spec.name)}, inputs, config, list(expected))
+    got = matryoshka_kernels.call(${JSON.stringify(spec.name)}, inputs, config, ${JSON.stringify(spec.outputShapes(call))}, ${JSON.stringify(dtype)})
     for name, value in got.items():
         print("got     ", name, np.asarray(value).tolist())
 `
