@@ -5,6 +5,8 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
+import { delimiter } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { KernelCrash } from './kernel.ts';
 import {
   decodeMessage,
@@ -54,9 +56,16 @@ const farewell = 2000;
 /** Longest delay a timer has. */
 const longestDelay = 2 ** 31 - 1;
 
+/** Python finds matryoshka_kernels.py without being told where it is. */
+const adapter = fileURLToPath(new URL('./python', import.meta.url));
+const env = {
+  ...process.env,
+  PYTHONPATH: [adapter, process.env['PYTHONPATH'] ?? ''].filter(Boolean).join(delimiter),
+};
+
 export function connect(command: string, onStray: OnStray | undefined): Connection {
   // A process group of its own, so that what a shell started ends with it.
-  const child = spawn(command, { shell: true, detached: process.platform !== 'win32' });
+  const child = spawn(command, { shell: true, detached: process.platform !== 'win32', env });
   started(child);
   let errors = '';
   let closed = false;
