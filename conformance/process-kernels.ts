@@ -4,7 +4,8 @@
  * @module
  */
 import { float32, type Profile } from './error-model.ts';
-import type { Answer, Hello, KernelProcess } from './kernel-process.ts';
+import type { Hello } from './kernel-hello.ts';
+import type { Answer, KernelProcess } from './kernel-process.ts';
 import { Violation, type Call, type Kernels, type KernelSpec, type Operator } from './kernel.ts';
 import { unitRoundoff, type FloatFormat } from './number-formats.ts';
 
@@ -70,6 +71,11 @@ function requireConduct(
   dtype: FloatFormat,
   call: Call,
 ): void {
+  const unknown = Object.keys(dtypes).find((name) => !outputs.includes(name));
+  if (unknown !== undefined) {
+    const wrong = `returned a tensor ${unknown}, expected ${outputs.join(', ')} and no other`;
+    throw new Violation('outputs', wrong, call);
+  }
   for (const name of outputs) {
     const got = dtypes[name];
     if (got !== undefined && got !== sentAs[dtype]) {

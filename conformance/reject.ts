@@ -12,65 +12,58 @@ import { sizeOf, type CallSize } from './smaller-calls.ts';
 
 export interface Rejection {
   readonly mutant: Mutant;
-  /** The first law that rejects it; null if it survives them all. */
+  /** The first law that rejects it, shrunk; null if it survives them all. */
   readonly by: LawResult | null;
   /** Cases run until then, over all laws. */
   readonly cases: number;
+  /**
+   * The first law that tells what is wrong. The operator's acceptance and plain agreement see every wrong value, so they
+   * count only where they are the right diagnosis. Null if no other law rejects the mutant.
+   */
+  readonly diagnosis: LawResult | null;
+  /** Whether that is what is said to be wrong with it. */
+  readonly isRight: boolean;
 }
 
-/** Runs the laws of the mutant's operator, in order, until one rejects it. */
+/** Runs the laws of the mutant's operator, in order, until one rejects it, and on until one tells why. */
 export async function rejectMutant(
   mutant: Mutant,
   specs: readonly KernelSpec[],
   options: RunOptions,
 ): Promise<Rejection> {
   const spec = specOf(mutant, specs);
+  let by: LawResult | null = null;
   let cases = 0;
-  for (const law of spec.laws) {
-    const result = await runLaw(spec, law, kernelsOf(mutant), options);
-    cases += result.cases;
-    if (result.outcome !== 'pass') return { mutant, by: result, cases };
+  for (const [at, law] of spec.laws.entries()) {
+    const tells = isTelling(law, at, mutant);
+    if (by !== null && !tells) continue;
+    // One counterexample is enough.
+    const tried = by === null ? law : unshrunk(law);
+    const result = await runLaw(spec, tried, kernelsOf(mutant), options);
+    if (by === null) cases += result.cases;
+    if (result.outcome === 'pass') continue;
+    by ??= result;
+    if (tells) return { mutant, by, cases, diagnosis: result, isRight: isRight(mutant, result) };
   }
-  return { mutant, by: null, cases };
+  return { mutant, by, cases, diagnosis: null, isRight: false };
 }
 
-/** What the suite says is wrong with a mutant. */
-export interface Diagnosis {
-  readonly mutant: Mutant;
-  /**
-   * The first law, in the spec's order, that rejects the mutant; null if none does. The operator's acceptance and plain
-   * agreement see every wrong value, so they count only where they are the right diagnosis.
-   */
-  readonly by: LawResult | null;
-  /** Whether that is what the mutant's author says is wrong with it. */
-  readonly isRight: boolean;
+function isRight({ diagnosis, stages }: Mutant, { law, failure }: LawResult): boolean {
+  const named =
+    stages === undefined || stages.some((stage) => failure?.message.startsWith(`stage ${stage}:`));
+  return diagnosis.includes(law) && named;
 }
 
-/** Finds what is wrong with a mutant, without shrinking. */
-export async function diagnoseMutant(
-  mutant: Mutant,
-  specs: readonly KernelSpec[],
-  options: RunOptions,
-): Promise<Diagnosis> {
-  const spec = specOf(mutant, specs);
-  for (const law of spec.laws.filter((each, at) => isTelling(each, at, mutant))) {
-    const by = await runLaw(spec, unshrunk(law), kernelsOf(mutant), options);
-    if (by.outcome === 'pass') continue;
-    const named = mutant.stage === undefined || saysStage(by, mutant.stage);
-    return { mutant, by, isRight: mutant.diagnosis.includes(law.name) && named };
-  }
-  return { mutant, by: null, isRight: false };
-}
-
-/** Every law of the operator that rejects the mutant, by name, in order. Nothing is shrunk. */
+/** Those of the operator's laws, or of the named ones, that reject the mutant, in order. Nothing is shrunk. */
 export async function rejectingLaws(
   mutant: Mutant,
   specs: readonly KernelSpec[],
   options: RunOptions,
+  among: (law: string) => boolean = () => true,
 ): Promise<string[]> {
   const spec = specOf(mutant, specs);
   const names: string[] = [];
-  for (const law of spec.laws) {
+  for (const law of spec.laws.filter(({ name }) => among(name))) {
     const { outcome } = await runLaw(spec, unshrunk(law), kernelsOf(mutant), options);
     if (outcome !== 'pass') names.push(law.name);
   }
@@ -101,27 +94,25 @@ export async function measureMutant(
 ): Promise<MutantRow> {
   const spec = specOf(mutant, specs);
   const rejections: Rejection[] = [];
-  const diagnoses: Diagnosis[] = [];
   for (const seed of options.seeds) {
     rejections.push(await rejectMutant(mutant, specs, { runs: options.runs, seed }));
-    diagnoses.push(await diagnoseMutant(mutant, specs, { runs: options.runs, seed }));
   }
   const cases = rejections.map(({ by }) => by?.cases ?? Infinity).sort((a, b) => a - b);
   const survives = rejections.some(({ by }) => by === null);
   const calls = rejections.flatMap(({ by }) => (by?.failure ? [by.failure.call] : []));
   return {
     mutant,
-    rejectedBy: survives ? [] : lawNames(rejections),
-    diagnosedBy: lawNames(diagnoses),
-    isRight: !survives && diagnoses.every(({ isRight }) => isRight),
+    rejectedBy: survives ? [] : lawNames(rejections.map(({ by }) => by)),
+    diagnosedBy: lawNames(rejections.map(({ diagnosis }) => diagnosis)),
+    isRight: rejections.every((rejection) => rejection.isRight),
     medianCases: cases[Math.floor(cases.length / 2)],
     worstCases: cases[cases.length - 1],
     size: largest(spec, calls),
   };
 }
 
-const lawNames = (results: readonly { readonly by: LawResult | null }[]): string[] => [
-  ...new Set(results.flatMap(({ by }) => (by === null ? [] : [by.law]))),
+const lawNames = (results: readonly (LawResult | null)[]): string[] => [
+  ...new Set(results.flatMap((result) => (result === null ? [] : [result.law]))),
 ];
 
 function largest(spec: KernelSpec, calls: readonly Call[]): CallSize {
@@ -188,10 +179,6 @@ function describe({ rows, d_sae, d_in }: CallSize): string {
 function isTelling(law: Law, at: number, mutant: Mutant): boolean {
   const seesAll = at === 0 || law.name === agreement;
   return !seesAll || mutant.diagnosis.includes(law.name);
-}
-
-function saysStage({ failure }: LawResult, stage: string): boolean {
-  return failure?.message.startsWith(`stage ${stage}:`) ?? false;
 }
 
 const unshrunk = (law: Law): Law => ({ ...law, cases: fc.noShrink(law.cases) });

@@ -3,7 +3,7 @@
  * kernels, the tree experiment, and a short training run on real activations, each with a verdict of its own.
  * @module
  */
-import { certificate, type Certificate } from '../conformance/certificate.ts';
+import { certificate, type Certificate } from '../conformance/records/certificate.ts';
 import { specs } from '../conformance/kernels/all.ts';
 import { runLaws, type LawResult } from '../conformance/run.ts';
 import type { BackendName } from '../gpu/backend.ts';

@@ -2,7 +2,7 @@
  * Each check's verdict, and the reason in one line.
  * @module
  */
-import type { Certificate } from '../conformance/certificate.ts';
+import type { Certificate } from '../conformance/records/certificate.ts';
 import type { BackendName } from '../gpu/backend.ts';
 import type { Diagnosis } from '../gpu/doctor.ts';
 import type { TreeResults } from '../synthetic/experiments/tree.ts';

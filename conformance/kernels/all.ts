@@ -4,6 +4,7 @@
  */
 import { withConduct } from '../conduct.ts';
 import type { KernelSpec } from '../kernel.ts';
+import { aboveThreshold } from './above-threshold.ts';
 import { adamUpdate, clipGradients, learningRate } from './adam.ts';
 import { auxk } from './auxk.ts';
 import { sinceFired } from './dead-latents.ts';
@@ -13,7 +14,7 @@ import { encode } from './encode.ts';
 import { geometricMedian } from './geometric-median.ts';
 import { gradients } from './gradients.ts';
 import { loss } from './loss.ts';
-import { aboveThreshold, batchTopk, topk } from './select.ts';
+import { batchTopk, topk } from './select.ts';
 import { updateThreshold } from './threshold.ts';
 import { trainStep } from './train-step.ts';
 

@@ -7,10 +7,11 @@
 import fc from 'fast-check';
 import { clipGradients as clipReference, gradientNorm } from '../../reference/adam.ts';
 import { flatSizes, tensorOf, withNonFinite } from '../arbitraries.ts';
-import { compareTensors } from '../compare.ts';
+import { compareTensor, compareTensors } from '../compare.ts';
 import { gamma, underflow, type Profile } from '../error-model.ts';
 import type { Call, KernelSpec, Tensors } from '../kernel.ts';
 import { agreesWithReference, law, neverHidesNonFinite, only, type Bounds } from '../laws.ts';
+import { smallerCalls } from '../smaller-calls.ts';
 import { fromParams, numberOf, scalar, tensor, toParams } from '../tensors.ts';
 import { copied, elementwise, growth } from './decoder-norm.ts';
 
@@ -50,16 +51,35 @@ const singleValue: fc.Arbitrary<Tensors> = fc
     return zeros;
   });
 
+const inputWords = {
+  'grad.W_enc': '(d_in, d_sae)',
+  'grad.b_enc': '(d_sae)',
+  'grad.W_dec': '(d_sae, d_in)',
+  'grad.b_dec': '(d_in)',
+};
+
+/** max_norm as far from the norm as it was, or 1. */
+const besideNorm = (smaller: Call, larger: Call): Call[] => {
+  const share = numberOf(larger, 'max_norm') / normOf(larger.inputs);
+  return [1, Math.fround(share * normOf(smaller.inputs))]
+    .filter((max_norm) => max_norm > 0 && Number.isFinite(max_norm))
+    .map((max_norm) => ({ ...smaller, config: { max_norm } }));
+};
+
 /** max_norm as published, about the size of the 1e-6 added to the norm, and beside the norm itself. */
-export const clipCalls: fc.Arbitrary<Call> = fc
-  .oneof({ weight: 3, arbitrary: gradientTensors }, { weight: 1, arbitrary: singleValue })
-  .chain((inputs) => {
-    const total = normOf(inputs);
-    const beside = [0.5, 1, 1, 2].map((times) => Math.fround(times * total));
-    return fc
-      .constantFrom(1, 1, 2 ** -20, 1e5, ...(total > 2 ** -40 ? beside : []))
-      .map((max_norm) => ({ config: { max_norm }, inputs }));
-  });
+export const clipCalls: fc.Arbitrary<Call> = smallerCalls(
+  fc
+    .oneof({ weight: 3, arbitrary: gradientTensors }, { weight: 1, arbitrary: singleValue })
+    .chain((inputs) => {
+      const total = normOf(inputs);
+      const beside = [0.5, 1, 1, 2].map((times) => Math.fround(times * total));
+      return fc
+        .constantFrom(1, 1, 2 ** -20, 1e5, ...(total > 2 ** -40 ? beside : []))
+        .map((max_norm) => ({ config: { max_norm }, inputs }));
+    }),
+  inputWords,
+  { adapt: besideNorm },
+);
 
 function clipped(call: Call): Tensors {
   const gradients = toParams(call.inputs, 'grad.');
@@ -97,12 +117,7 @@ function clipBounds(call: Call, expected: Tensors, profile: Profile): Bounds {
 export const clipGradients: KernelSpec = {
   name: 'clip-gradients',
   summary: 'all gradients times min(1, max_norm / (norm + 1e-6))',
-  inputs: {
-    'grad.W_enc': '(d_in, d_sae)',
-    'grad.b_enc': '(d_sae)',
-    'grad.W_dec': '(d_sae, d_in)',
-    'grad.b_dec': '(d_in)',
-  },
+  inputs: inputWords,
   outputs: {
     'grad.W_enc': '(d_in, d_sae)',
     'grad.b_enc': '(d_sae)',
@@ -118,17 +133,6 @@ export const clipGradients: KernelSpec = {
   reference: clipped,
   laws: [
     agreesWithReference(clipCalls, clipped, clipBounds),
-    law(
-      'the clipped gradients together have a norm of at most max_norm',
-      only(clipCalls),
-      async ({ call }, { run, profile }) => {
-        const bounds = clipBounds(call, clipped(call), profile);
-        const rounding = Math.hypot(...gradientNames.flatMap((name) => [...bounds[name]]));
-        const total = normOf(await run(call));
-        const most = numberOf(call, 'max_norm') * (1 + gamma(8, 2 ** -53)) + rounding;
-        return total <= most ? null : `the clipped gradients have norm ${total}, above ${most}`;
-      },
-    ),
     law(
       'clipping keeps directions: one factor for all four gradients',
       only(clipCalls),
@@ -154,6 +158,17 @@ export const clipGradients: KernelSpec = {
       },
     ),
     law(
+      'the clipped gradients together have a norm of at most max_norm',
+      only(clipCalls),
+      async ({ call }, { run, profile }) => {
+        const bounds = clipBounds(call, clipped(call), profile);
+        const rounding = Math.hypot(...gradientNames.flatMap((name) => [...bounds[name]]));
+        const total = normOf(await run(call));
+        const most = numberOf(call, 'max_norm') * (1 + gamma(8, 2 ** -53)) + rounding;
+        return total <= most ? null : `the clipped gradients have norm ${total}, above ${most}`;
+      },
+    ),
+    law(
       'gradients with a norm below max_norm - 1e-6, by more than rounding, come back as they are',
       only(
         gradientTensors.chain((inputs) =>
@@ -171,6 +186,37 @@ export const clipGradients: KernelSpec = {
         ];
         const bounds = Object.fromEntries(gradientNames.map(exact));
         return compareTensors(await run(call), call.inputs, bounds);
+      },
+    ),
+    law(
+      'a norm of max_norm exactly becomes max_norm² / (max_norm + 1e-6)',
+      only(
+        singleValue.map((inputs) => ({
+          config: { max_norm: Math.max(...allValues(inputs).map(Math.abs)) },
+          inputs,
+        })),
+      ),
+      async ({ call }, { run, profile }) => {
+        const max_norm = numberOf(call, 'max_norm');
+        const got = normOf(await run(call));
+        const expected = max_norm ** 2 / (max_norm + 1e-6);
+        const bounds = clipBounds(call, clipped(call), profile);
+        const rounding = Math.hypot(...gradientNames.flatMap((name) => [...bounds[name]]));
+        return compareTensor(
+          'norm of the clipped gradients',
+          scalar(got),
+          scalar(expected),
+          () => rounding + gamma(4, 2 ** -53) * expected,
+        );
+      },
+    ),
+    law(
+      'the norm reported is that before clipping',
+      only(clipCalls),
+      async ({ call }, { run, profile }) => {
+        const { norm } = clipped(call);
+        const bound = clipBounds(call, clipped(call), profile).norm[0];
+        return compareTensor('norm', (await run(call)).norm, norm, () => bound);
       },
     ),
     law(

@@ -13,31 +13,45 @@ import { flatSizes, latentsOf, permutationOf } from '../arbitraries.ts';
 import { compareTensor, compareTensors } from '../compare.ts';
 import type { Call, KernelSpec, Tensor, Tensors } from '../kernel.ts';
 import { agreesWithReference, law, only } from '../laws.ts';
+import { smallerCalls } from '../smaller-calls.ts';
 import { fromVector, numberOf, tensor, toMatrix } from '../tensors.ts';
 import { normal } from './threshold.ts';
 
+const inputWords = { since_fired: '(d_sae), whole numbers', latents: '(rows, d_sae), >= 0' };
+
+/** dead_after as far from the new counts as it was, when there are fewer rows. */
+const asFarFromDead = (smaller: Call, larger: Call): Call[] => {
+  const rows = (call: Call): number => call.inputs.latents.shape[0];
+  const dead_after = numberOf(larger, 'dead_after') - rows(larger) + rows(smaller);
+  return [{ ...smaller, config: { dead_after } }];
+};
+
 /** dead_after equal to a new count, beside one, to an old one, or anything. */
-export const sinceFiredCalls: fc.Arbitrary<Call> = flatSizes.chain(({ rows, d_sae }) =>
-  fc
-    .record({
-      latents: latentsOf([rows, d_sae]).map(normal),
-      counts: fc.array(
-        fc.oneof(fc.nat({ max: 20 }), fc.constantFrom(0, 1000), fc.nat({ max: 16_000_000 })),
-        { minLength: d_sae, maxLength: d_sae },
-      ),
-    })
-    .chain(({ latents, counts }) => {
-      const beside = counts.flatMap((count) => [-1, 0, 0, 1].map((by) => count + rows + by));
-      return fc
-        .oneof(
-          { weight: 3, arbitrary: fc.constantFrom(...beside) },
-          { weight: 1, arbitrary: fc.constantFrom(...counts, 1, 10_000_000) },
-        )
-        .map((dead_after) => ({
-          config: { dead_after },
-          inputs: { since_fired: fromVector(counts), latents },
-        }));
-    }),
+export const sinceFiredCalls: fc.Arbitrary<Call> = smallerCalls(
+  flatSizes.chain(({ rows, d_sae }) =>
+    fc
+      .record({
+        latents: latentsOf([rows, d_sae]).map(normal),
+        counts: fc.array(
+          fc.oneof(fc.nat({ max: 20 }), fc.constantFrom(0, 1000), fc.nat({ max: 16_000_000 })),
+          { minLength: d_sae, maxLength: d_sae },
+        ),
+      })
+      .chain(({ latents, counts }) => {
+        const beside = counts.flatMap((count) => [-1, 0, 0, 1].map((by) => count + rows + by));
+        return fc
+          .oneof(
+            { weight: 3, arbitrary: fc.constantFrom(...beside) },
+            { weight: 1, arbitrary: fc.constantFrom(...counts, 1, 10_000_000) },
+          )
+          .map((dead_after) => ({
+            config: { dead_after },
+            inputs: { since_fired: fromVector(counts), latents },
+          }));
+      }),
+  ),
+  inputWords,
+  { adapt: asFarFromDead },
 );
 
 function counted(call: Call): Tensors {
@@ -53,7 +67,7 @@ export const sinceFired: KernelSpec = {
   name: 'since-fired',
   summary:
     'tokens since each latent fired, and 1 for each latent that has not for dead_after tokens',
-  inputs: { since_fired: '(d_sae), whole numbers', latents: '(rows, d_sae), >= 0' },
+  inputs: inputWords,
   outputs: { since_fired: '(d_sae)', dead: '(d_sae), 0 or 1' },
   config: { dead_after: 'tokens without firing after which a latent is dead' },
   outputShapes: ({ inputs: { since_fired } }) => ({

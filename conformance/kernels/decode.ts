@@ -16,22 +16,29 @@ import {
   withNonFinite,
 } from '../arbitraries.ts';
 import { compareTensor, place } from '../compare.ts';
-import { largestMagnitude, underflow, type Profile } from '../error-model.ts';
-import type { Call, KernelSpec, Law, Tensor, Tensors } from '../kernel.ts';
+import type { Profile } from '../error-model.ts';
+import type { Call, KernelSpec, Law, Subject, Tensor, Tensors } from '../kernel.ts';
 import { agreesWithReference, law, neverHidesNonFinite, only } from '../laws.ts';
+import { smallerCalls } from '../smaller-calls.ts';
 import { numbersOf, tensor, toMatrix } from '../tensors.ts';
-import { growth, levelsOf, permuteRows } from './loss.ts';
+import { prefixErrors } from './decode-bounds.ts';
+import { levelsOf, permuteRows } from './loss.ts';
+
+const inputWords = { latents: '(…, d_sae), >= 0', W_dec: '(d_sae, d_in)', b_dec: '(d_in)' };
 
 /** Latents of any prefixes and any decoder. */
-export const decodeCalls: fc.Arbitrary<Call> = sizes.chain(({ lead, d_in, d_sae }) =>
-  fc
-    .record({
-      latents: latentsOf([...lead, d_sae]),
-      W_dec: tensorOf([d_sae, d_in]),
-      b_dec: tensorOf([d_in]),
-      prefixes: prefixesOf(d_sae),
-    })
-    .map(({ prefixes, ...inputs }) => ({ config: { prefixes }, inputs })),
+export const decodeCalls: fc.Arbitrary<Call> = smallerCalls(
+  sizes.chain(({ lead, d_in, d_sae }) =>
+    fc
+      .record({
+        latents: latentsOf([...lead, d_sae]),
+        W_dec: tensorOf([d_sae, d_in]),
+        b_dec: tensorOf([d_in]),
+        prefixes: prefixesOf(d_sae),
+      })
+      .map(({ prefixes, ...inputs }) => ({ config: { prefixes }, inputs })),
+  ),
+  inputWords,
 );
 
 /** The same call with one value of one input replaced. */
@@ -54,46 +61,6 @@ export function permuteColumns({ shape, data }: Tensor, order: readonly number[]
     shape,
     data.map((_, i) => data[i - (i % width) + order[i % width]]),
   );
-}
-
-/**
- * Bounds of every x̂_g, or of every x̂_g - target: (prefixes, rows, d_in).
- *
- * x̂_g is a sum of b_dec and one product for each latent of the prefix that is not 0, in any order: from scratch, or as
- * a sum that runs over groups and is stored g times. So |error| <= ρ · (|b_dec| + Σ |a||w|), where ρ is the growth of
- * that many products and g + 1 additions. A kernel may as well start from b_dec - target: one more term, |target|.
- */
-export function prefixErrors(
-  { latents, W_dec, b_dec }: { latents: Matrix; W_dec: Matrix; b_dec: Float64Array },
-  prefixes: readonly number[],
-  profile: Profile,
-  target?: Float64Array,
-): Float64Array {
-  const { rows } = latents;
-  const d_in = b_dec.length;
-  const errors = new Float64Array(prefixes.length * rows * d_in);
-  const largest = largestMagnitude(latents.data, W_dec.data, b_dec);
-  for (let b = 0; b < rows; b++) {
-    const magnitude = b_dec.map(
-      (bias, i) => Math.abs(bias) + Math.abs(target?.[b * d_in + i] ?? 0),
-    );
-    let products = 0;
-    groups(prefixes).forEach(({ start, end }, g) => {
-      for (let j = start; j < end; j++) {
-        const latent = Math.abs(latents.data[b * latents.cols + j]);
-        if (latent === 0) continue;
-        products++;
-        for (let i = 0; i < d_in; i++) magnitude[i] += latent * Math.abs(W_dec.data[j * d_in + i]);
-      }
-      const additions = g + (target === undefined ? 2 : 3);
-      const rho = growth(products, additions, profile);
-      const tiny = underflow(2 * (products + additions), largest, profile);
-      for (let i = 0; i < d_in; i++) {
-        errors[(g * rows + b) * d_in + i] = rho * magnitude[i] + tiny;
-      }
-    });
-  }
-  return errors;
 }
 
 function reference(call: Call): Tensors {
@@ -162,33 +129,52 @@ const neighboursDifferByTheirGroup: Law = law(
   },
 );
 
+/** A call, one of its levels, and the call with zeros for the latents that the level's prefix leaves out. */
+const cutCalls = decodeCalls.chain((call) =>
+  fc.nat({ max: numbersOf(call, 'prefixes').length - 1 }).map((g) => ({ call, g })),
+);
+
+function cutAt(call: Call, g: number): Call {
+  const { shape, data } = call.inputs.latents;
+  const cols = shape[shape.length - 1];
+  const width = numbersOf(call, 'prefixes')[g];
+  return withLatents(
+    call,
+    tensor(
+      shape,
+      data.map((latent, i) => (i % cols < width ? latent : 0)),
+    ),
+  );
+}
+
+/** Level `at` of the cut call against level g of the call itself. */
+async function compareCut(
+  { call, g, at }: { call: Call; g: number; at: number },
+  { run, profile }: Subject,
+): Promise<string | null> {
+  const cut = cutAt(call, g);
+  const expected = levelsOf((await run(call)).reconstructions)[g];
+  const got = levelsOf((await run(cut)).reconstructions)[at];
+  const limits = [levelsOf(boundsOf(call, profile))[g], levelsOf(boundsOf(cut, profile))[at]];
+  return compareTensor(
+    `level ${at} with latents from ${numbersOf(call, 'prefixes')[g]} on zeroed`,
+    got,
+    expected,
+    (i) => limits[0].data[i] + limits[1].data[i],
+  );
+}
+
 const prefixIgnoresLaterLatents: Law = law(
   'a prefix decodes as if later latents were zero',
-  decodeCalls.chain((call) =>
-    fc.nat({ max: numbersOf(call, 'prefixes').length - 1 }).map((g) => ({ call, g })),
-  ),
-  async ({ call, g }, { run, profile }) => {
-    const prefixes = numbersOf(call, 'prefixes');
-    const { shape, data } = call.inputs.latents;
-    const cols = shape[shape.length - 1];
-    const cut = data.map((latent, i) => (i % cols < prefixes[g] ? latent : 0));
-    const zeroed = withLatents(call, tensor(shape, cut));
-    const [expected, limit] = [(await run(call)).reconstructions, boundsOf(call, profile)].map(
-      (each) => levelsOf(each)[g],
-    );
-    const got = levelsOf((await run(zeroed)).reconstructions);
-    const limits = levelsOf(boundsOf(zeroed, profile));
-    for (let h = g; h < prefixes.length; h++) {
-      const wrong = compareTensor(
-        `level ${h} with latents from ${prefixes[g]} on zeroed`,
-        got[h],
-        expected,
-        (i) => limit.data[i] + limits[h].data[i],
-      );
-      if (wrong !== null) return wrong;
-    }
-    return null;
-  },
+  cutCalls,
+  (given, subject) => compareCut({ ...given, at: given.g }, subject),
+);
+
+const fullWidthOfCut: Law = law(
+  'once later latents are zero, the full width decodes as the prefix does',
+  cutCalls,
+  (given, subject) =>
+    compareCut({ ...given, at: numbersOf(given.call, 'prefixes').length - 1 }, subject),
 );
 
 const insertedBoundary: Law = law(
@@ -366,7 +352,7 @@ export function usedLatents({ shape, data }: Tensor): number[] {
 export const decode: KernelSpec = {
   name: 'decode',
   summary: 'a reconstruction from every prefix: b_dec + latents[…, :m_g] · W_dec[:m_g]',
-  inputs: { latents: '(…, d_sae), >= 0', W_dec: '(d_sae, d_in)', b_dec: '(d_in)' },
+  inputs: inputWords,
   outputs: { reconstructions: '(prefixes, …, d_in)' },
   config: { prefixes: 'm_1 < … < m_G = d_sae' },
   outputShapes: (call) => ({ reconstructions: shapeOf(call) }),
@@ -375,12 +361,13 @@ export const decode: KernelSpec = {
     agreesWithReference(decodeCalls, reference, (call, _expected, profile) => ({
       reconstructions: boundsOf(call, profile).data,
     })),
-    neighboursDifferByTheirGroup,
+    rowAlone,
     prefixIgnoresLaterLatents,
+    nothingButBias,
+    neighboursDifferByTheirGroup,
+    fullWidthOfCut,
     insertedBoundary,
     affine,
-    nothingButBias,
-    rowAlone,
     orderWithinGroups,
     neverHidesNonFinite(nonFiniteCalls),
   ],

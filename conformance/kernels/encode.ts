@@ -6,22 +6,47 @@ import fc from 'fast-check';
 import { dictionaryLearning } from '../../reference/dialects.ts';
 import { encode as encodeReference } from '../../reference/encode.ts';
 import { permutationOf, sizes, tensorOf, withNonFinite } from '../arbitraries.ts';
-import { compareTensor } from '../compare.ts';
+import { compareTensor, place } from '../compare.ts';
 import { largestMagnitude, productSum, underflow, type Profile } from '../error-model.ts';
-import type { Call, KernelSpec, Tensors } from '../kernel.ts';
-import { agreesWithReference, law, neverHidesNonFinite } from '../laws.ts';
+import type { Call, KernelSpec, Tensor, Tensors } from '../kernel.ts';
+import { agreesWithReference, law, neverHidesNonFinite, only } from '../laws.ts';
+import { smallerCalls } from '../smaller-calls.ts';
 import { fromMatrix, tensor, toMatrix, toParams, withLast } from '../tensors.ts';
 
-const calls: fc.Arbitrary<Call> = sizes.chain(({ lead, d_in, d_sae }) =>
-  fc
-    .record({
-      x: tensorOf([...lead, d_in]),
-      W_enc: tensorOf([d_in, d_sae]),
-      b_enc: tensorOf([d_sae]),
-      b_dec: tensorOf([d_in]),
-    })
-    .map((inputs) => ({ config: {}, inputs })),
+const inputWords = {
+  x: '(…, d_in)',
+  W_enc: '(d_in, d_sae)',
+  b_enc: '(d_sae)',
+  b_dec: '(d_in)',
+};
+
+const calls: fc.Arbitrary<Call> = smallerCalls(
+  sizes.chain(({ lead, d_in, d_sae }) =>
+    fc
+      .record({
+        x: tensorOf([...lead, d_in]),
+        W_enc: tensorOf([d_in, d_sae]),
+        b_enc: tensorOf([d_sae]),
+        b_dec: tensorOf([d_in]),
+      })
+      .map((inputs) => ({ config: {}, inputs })),
+  ),
+  inputWords,
 );
+
+/** Whole numbers of at most 2^6, whose products and sums are exact in float32. */
+const wholeCalls: fc.Arbitrary<Call> = calls.map(({ config, inputs }) => ({
+  config,
+  inputs: Object.fromEntries(
+    Object.entries(inputs).map(([name, { shape, data }]) => [
+      name,
+      tensor(
+        shape,
+        data.map((value) => Math.trunc(Math.max(-64, Math.min(64, value)))),
+      ),
+    ]),
+  ),
+}));
 
 function reference({ inputs }: Call): Tensors {
   const { x, W_enc } = inputs;
@@ -63,12 +88,7 @@ export function encodeBounds(
 export const encode: KernelSpec = {
   name: 'encode',
   summary: 'acts = ReLU((x - b_dec) W_enc + b_enc)',
-  inputs: {
-    x: '(…, d_in)',
-    W_enc: '(d_in, d_sae)',
-    b_enc: '(d_sae)',
-    b_dec: '(d_in)',
-  },
+  inputs: inputWords,
   outputs: { acts: '(…, d_sae)' },
   config: {},
   outputShapes: ({ inputs }) => ({ acts: withLast(inputs.x.shape, inputs.b_enc.shape[0]) }),
@@ -115,6 +135,72 @@ export const encode: KernelSpec = {
         const bound = encodeBounds(permuted, got, profile).acts;
         const expected = tensor(before.shape, permute(before.data));
         return compareTensor('permuted acts', got.acts, expected, (i) => 2 * bound[i]);
+      },
+    ),
+    law(
+      'moving x and b_dec together changes nothing',
+      wholeCalls.chain((call) =>
+        fc
+          .array(fc.integer({ min: -64, max: 64 }), {
+            minLength: call.inputs.b_dec.data.length,
+            maxLength: call.inputs.b_dec.data.length,
+          })
+          .map((shift) => ({ call, shift })),
+      ),
+      async ({ call, shift }, { run, profile }) => {
+        const moved = ({ shape, data }: Tensor): Tensor =>
+          tensor(
+            shape,
+            data.map((value, i) => value + shift[i % shift.length]),
+          );
+        const { x, b_dec } = call.inputs;
+        const inputs = { ...call.inputs, x: moved(x), b_dec: moved(b_dec) };
+        const expected = (await run(call)).acts;
+        const got = (await run({ ...call, inputs })).acts;
+        const limits = [call, { ...call, inputs }].map(
+          (each) => encodeBounds(each, { acts: expected }, profile).acts,
+        );
+        return compareTensor('acts', got, expected, (i) => limits[0][i] + limits[1][i]);
+      },
+    ),
+    law(
+      'of a latent and its opposite at most one is active, beyond rounding',
+      only(calls),
+      async ({ call }, { run, profile }) => {
+        const opposite = ({ shape, data }: Tensor): Tensor =>
+          tensor(
+            shape,
+            data.map((value) => 0 - value),
+          );
+        const { W_enc, b_enc } = call.inputs;
+        const inputs = { ...call.inputs, W_enc: opposite(W_enc), b_enc: opposite(b_enc) };
+        const { acts } = await run(call);
+        const other = (await run({ ...call, inputs })).acts;
+        const bound = encodeBounds(call, { acts }, profile).acts;
+        const at = acts.data.findIndex(
+          (act, i) =>
+            !(Math.min(act, other.data[i]) <= bound[i] && Math.min(act, other.data[i]) >= 0),
+        );
+        return at < 0
+          ? null
+          : `acts${place(at, acts.shape)} is ${acts.data[at]}, and ${other.data[at]} for the opposite latent`;
+      },
+    ),
+    law(
+      'a row equal to b_dec encodes as b_enc where that is positive',
+      only(
+        calls.map((call) => {
+          const { x, b_dec } = call.inputs;
+          const rows = x.data.map((_, i) => b_dec.data[i % b_dec.data.length]);
+          return { ...call, inputs: { ...call.inputs, x: tensor(x.shape, rows) } };
+        }),
+      ),
+      async ({ call }, { run, profile }) => {
+        const { acts } = await run(call);
+        const { data } = call.inputs.b_enc;
+        const expected = acts.data.map((_, i) => Math.max(data[i % data.length], 0));
+        const bound = encodeBounds(call, { acts }, profile).acts;
+        return compareTensor('acts', acts, tensor(acts.shape, expected), (i) => bound[i]);
       },
     ),
     law(

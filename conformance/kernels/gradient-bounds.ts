@@ -13,7 +13,7 @@ import { groups } from '../../reference/prefixes.ts';
 import { largestMagnitude, productSum, underflow, type Profile } from '../error-model.ts';
 import type { Call } from '../kernel.ts';
 import { numbersOf, toMatrix, toParams } from '../tensors.ts';
-import { prefixErrors } from './decode.ts';
+import { prefixErrors } from './decode-bounds.ts';
 import { divisionRoundings, elementwise } from './loss.ts';
 
 /** The names of what the operator returns. */
@@ -51,6 +51,14 @@ export function inputsOf(call: Call): GradientInputs {
     prefixes,
     coefficients: levelCoefficients(numbersOf(call, 'level_weights'), x.cols, dictionaryLearning),
   };
+}
+
+/**
+ * The profile for laws that compare a kernel's answers with one another and are not about x - b_dec: what x and b_dec
+ * leave of each other is charged as if both were multiplied apart, however the kernel forms it.
+ */
+export function apart(profile: Profile): Profile {
+  return { ...profile, splitEncode: true };
 }
 
 /**

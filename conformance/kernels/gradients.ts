@@ -10,16 +10,20 @@ import { compareTensor, compareTensors } from '../compare.ts';
 import { gamma } from '../error-model.ts';
 import type { Call, KernelSpec, Law, Tensor, Tensors } from '../kernel.ts';
 import { agreesWithReference, law, neverHidesNonFinite, only } from '../laws.ts';
+import { smallerCalls } from '../smaller-calls.ts';
 import { fromParams, numbersOf, tensor } from '../tensors.ts';
 import { permutationWithinGroups, permuteColumns, usedLatents, withValue } from './decode.ts';
 import {
+  apart,
   gradientBounds,
   gradientNames,
   inputsOf,
   type GradientBounds,
   type GradientInputs,
 } from './gradient-bounds.ts';
-import { levelWeightsOf, oneHot, permuteRows } from './loss.ts';
+import { slopeLaws } from './gradient-slopes.ts';
+import { structureLaws } from './gradient-structure.ts';
+import { elementwise, levelWeightsOf, oneHot, permuteRows } from './loss.ts';
 
 /**
  * Values of live latents, or of dead ones; 0 elsewhere. Subnormal ones are 0 as well: a kernel that flushes them takes
@@ -32,31 +36,45 @@ function masked({ shape, data }: Tensor, dead: readonly boolean[], keep: boolean
   );
 }
 
+const inputWords = {
+  x: '(rows, d_in)',
+  latents: '(rows, d_sae), >= 0: a constant selection',
+  W_enc: '(d_in, d_sae)',
+  b_enc: '(d_sae)',
+  W_dec: '(d_sae, d_in)',
+  b_dec: '(d_in)',
+  auxk_latents: '(rows, d_sae), >= 0: dead latents that auxk chose',
+  auxk_gradient: '(rows, d_in): of alpha · auxk for its reconstruction',
+};
+
 /** Latents and dead latents that auxk chose, both of any size: dead ones are in no prefix's reconstruction. */
-export const gradientCalls: fc.Arbitrary<Call> = flatSizes.chain(({ rows, d_in, d_sae }) =>
-  prefixesOf(d_sae).chain((prefixes) =>
-    fc
-      .record({
-        x: tensorOf([rows, d_in]),
-        latents: latentsOf([rows, d_sae]),
-        W_enc: tensorOf([d_in, d_sae]),
-        b_enc: tensorOf([d_sae]),
-        W_dec: tensorOf([d_sae, d_in]),
-        b_dec: tensorOf([d_in]),
-        auxk_latents: latentsOf([rows, d_sae]),
-        auxk_gradient: tensorOf([rows, d_in]),
-        dead: fc.array(fc.boolean(), { minLength: d_sae, maxLength: d_sae }),
-        level_weights: levelWeightsOf(prefixes.length),
-      })
-      .map(({ dead, level_weights, latents, auxk_latents, ...inputs }) => ({
-        config: { prefixes, level_weights },
-        inputs: {
-          ...inputs,
-          latents: masked(latents, dead, false),
-          auxk_latents: masked(auxk_latents, dead, true),
-        },
-      })),
+export const gradientCalls: fc.Arbitrary<Call> = smallerCalls(
+  flatSizes.chain(({ rows, d_in, d_sae }) =>
+    prefixesOf(d_sae).chain((prefixes) =>
+      fc
+        .record({
+          x: tensorOf([rows, d_in]),
+          latents: latentsOf([rows, d_sae]),
+          W_enc: tensorOf([d_in, d_sae]),
+          b_enc: tensorOf([d_sae]),
+          W_dec: tensorOf([d_sae, d_in]),
+          b_dec: tensorOf([d_in]),
+          auxk_latents: latentsOf([rows, d_sae]),
+          auxk_gradient: tensorOf([rows, d_in]),
+          dead: fc.array(fc.boolean(), { minLength: d_sae, maxLength: d_sae }),
+          level_weights: levelWeightsOf(prefixes.length),
+        })
+        .map(({ dead, level_weights, latents, auxk_latents, ...inputs }) => ({
+          config: { prefixes, level_weights },
+          inputs: {
+            ...inputs,
+            latents: masked(latents, dead, false),
+            auxk_latents: masked(auxk_latents, dead, true),
+          },
+        })),
+    ),
   ),
+  inputWords,
 );
 
 /** Calls whose latents are what the encoder makes of x where selected: on a grid of halves, so that they are exact. */
@@ -148,11 +166,19 @@ const unselectedGetNothing: Law = law(
   },
 );
 
+/** Latents with the first one beyond a level's prefix selected in the first row, unless auxk has chosen it. */
+function selectedBeyond(call: Call, hot: number): Tensors {
+  const { latents, auxk_latents } = call.inputs;
+  const width = numbersOf(call, 'prefixes')[hot];
+  const isFree = width < latents.shape[1] && !selectedIn(auxk_latents).has(width);
+  return isFree ? { latents: tensor(latents.shape, latents.data.with(width, 1)) } : {};
+}
+
 const levelReachesItsPrefix: Law = law(
   'a level alone gives latents beyond its prefix no gradient, exactly',
   gradientCalls.chain((call) =>
     oneHot(numbersOf(call, 'prefixes').length).map(({ weights, hot }) => ({
-      call: changed(call, {}, { level_weights: weights }),
+      call: changed(call, selectedBeyond(call, hot), { level_weights: weights }),
       hot,
     })),
   ),
@@ -175,12 +201,16 @@ const linearInWeights: Law = law(
     const outputs: Tensors[] = [];
     for (const each of calls) outputs.push(await run(each));
     const [together, first, second, auxk] = outputs;
-    const bounds = calls.map((each) => gradientBounds(each, profile));
+    const bounds = calls.map((each) => gradientBounds(each, apart(profile)));
     for (const name of gradientNames) {
       const { shape, data } = first[name];
       const sum = data.map((value, i) => value + second[name].data[i] - auxk[name].data[i]);
+      // Two roundings of these sums, and those of what the kernel returned, which its own bounds need not cover.
+      const rounding = (i: number): number =>
+        elementwise(4, profile) *
+        [first, second, auxk].reduce((total, each) => total + Math.abs(each[name].data[i]), 0);
       const wrong = compareTensor(name, together[name], tensor(shape, sum), (i) =>
-        bounds.reduce((total, bound) => total + bound[name][i], 0),
+        bounds.reduce((total, bound) => total + bound[name][i], rounding(i)),
       );
       if (wrong !== null) return wrong;
     }
@@ -321,16 +351,7 @@ function spoiledRow(call: Call, name: string, rows: readonly number[]): fc.Arbit
 export const gradients: KernelSpec = {
   name: 'gradients',
   summary: 'of the weighted mean of levels and of auxk, for the four parameters',
-  inputs: {
-    x: '(rows, d_in)',
-    latents: '(rows, d_sae), >= 0: a constant selection',
-    W_enc: '(d_in, d_sae)',
-    b_enc: '(d_sae)',
-    W_dec: '(d_sae, d_in)',
-    b_dec: '(d_in)',
-    auxk_latents: '(rows, d_sae), >= 0: dead latents that auxk chose',
-    auxk_gradient: '(rows, d_in): of alpha · auxk for its reconstruction',
-  },
+  inputs: inputWords,
   outputs: {
     'grad.W_enc': '(d_in, d_sae)',
     'grad.b_enc': '(d_sae)',
@@ -351,9 +372,11 @@ export const gradients: KernelSpec = {
       gradientBounds(call, profile),
     ),
     unselectedGetNothing,
+    auxkReachesItsChoice,
     levelReachesItsPrefix,
     linearInWeights,
-    auxkReachesItsChoice,
+    ...structureLaws(gradientCalls),
+    ...slopeLaws(gradientCalls),
     gaugeIdentity,
     orderWithinGroups,
     neverHidesNonFinite(nonFiniteCalls),

@@ -139,5 +139,22 @@ export const learningRate: KernelSpec = {
           : `the rate rose from ${now} to ${then} in the next update`;
       },
     ),
+    law(
+      'the last update of a decay has the share 1 / (steps - decay_start) of the rate',
+      only(
+        rateCalls
+          .filter(({ config }) => config.decay_start !== null)
+          .map((call) => ({
+            ...call,
+            config: { ...call.config, step: numberOf(call, 'steps') - 1 },
+          })),
+      ),
+      async ({ call }, { run, profile }) => {
+        const updates = numberOf(call, 'steps') - numberOf(call, 'decay_start');
+        const expected = scalar(numberOf(call, 'learning_rate') / updates);
+        const bound = rateBound(call, profile);
+        return compareTensor('rate', (await run(call)).rate, expected, () => bound);
+      },
+    ),
   ],
 };

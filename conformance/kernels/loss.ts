@@ -17,7 +17,9 @@ import { compareTensor, compareTensors } from '../compare.ts';
 import { gamma, productSum, underflow, type Profile } from '../error-model.ts';
 import type { Call, KernelSpec, Law, Tensor, Tensors } from '../kernel.ts';
 import { agreesWithReference, law, neverHidesNonFinite, only } from '../laws.ts';
+import { smallerCalls } from '../smaller-calls.ts';
 import { fromVector, numbersOf, scalar, tensor, toMatrix } from '../tensors.ts';
+import { unitLaws } from './loss-units.ts';
 
 /**
  * What one division costs, in roundings: WGSL allows 2.5 units in the last place, 2.5 · 2^-23 = 5 · 2^-24. A correctly
@@ -80,32 +82,37 @@ function closeTo({ shape, data }: Tensor): fc.Arbitrary<Tensor> {
   );
 }
 
+const inputWords = { x: '(…, d_in)', reconstructions: '(levels, …, d_in)' };
+
 /** Reconstructions of any quality, close and exact ones included. */
-export const lossCalls: fc.Arbitrary<Call> = sizes.chain(({ lead, d_in }) =>
-  fc.integer({ min: 1, max: 5 }).chain((levels) =>
-    tensorOf([...lead, d_in]).chain((x) => {
-      const level = fc.oneof(
-        { weight: 4, arbitrary: tensorOf(x.shape) },
-        { weight: 1, arbitrary: fc.constant(x) },
-        { weight: 1, arbitrary: closeTo(x) },
-      );
-      return fc
-        .record({
-          reconstructions: fc.array(level, { minLength: levels, maxLength: levels }),
-          level_weights: levelWeightsOf(levels),
-        })
-        .map(({ reconstructions, level_weights }) => ({
-          config: { level_weights },
-          inputs: {
-            x,
-            reconstructions: tensor(
-              [levels, ...x.shape],
-              reconstructions.flatMap(({ data }) => [...data]),
-            ),
-          },
-        }));
-    }),
+export const lossCalls: fc.Arbitrary<Call> = smallerCalls(
+  sizes.chain(({ lead, d_in }) =>
+    fc.integer({ min: 1, max: 5 }).chain((levels) =>
+      tensorOf([...lead, d_in]).chain((x) => {
+        const level = fc.oneof(
+          { weight: 4, arbitrary: tensorOf(x.shape) },
+          { weight: 1, arbitrary: fc.constant(x) },
+          { weight: 1, arbitrary: closeTo(x) },
+        );
+        return fc
+          .record({
+            reconstructions: fc.array(level, { minLength: levels, maxLength: levels }),
+            level_weights: levelWeightsOf(levels),
+          })
+          .map(({ reconstructions, level_weights }) => ({
+            config: { level_weights },
+            inputs: {
+              x,
+              reconstructions: tensor(
+                [levels, ...x.shape],
+                reconstructions.flatMap(({ data }) => [...data]),
+              ),
+            },
+          }));
+      }),
+    ),
   ),
+  inputWords,
 );
 
 /** Each level of a stack (levels, …, d_in) by itself: (…, d_in). */
@@ -225,7 +232,12 @@ const linearInWeights: Law = law(
     const together = await run(sum);
     const bound = (each: Call): ReturnType<typeof lossBounds> =>
       lossBounds(each, reference(each), profile);
-    const limit = bound(sum).loss[0] + bound(call).loss[0] + bound(other).loss[0];
+    // Also the roundings of this sum, and of what the kernel returned.
+    const limit =
+      bound(sum).loss[0] +
+      bound(call).loss[0] +
+      bound(other).loss[0] +
+      elementwise(4, profile) * (first.loss.data[0] + second.loss.data[0]);
     const levelLimit = bound(call).level_losses;
     return (
       compareTensor(
@@ -342,13 +354,14 @@ const notNegative: Law = law(
 export const loss: KernelSpec = {
   name: 'loss',
   summary: 'mean over rows of ‖x̂_g - x‖², and the mean over levels of its weighted values',
-  inputs: { x: '(…, d_in)', reconstructions: '(levels, …, d_in)' },
+  inputs: inputWords,
   outputs: { level_losses: '(levels), not weighted', loss: '()' },
   config: { level_weights: 'one weight >= 0 for each level' },
   outputShapes: (call) => ({ level_losses: [weightsOf(call).length], loss: [] }),
   reference,
   laws: [
     agreesWithReference(lossCalls, reference, lossBounds),
+    ...unitLaws(lossCalls, lossBounds),
     linearInWeights,
     oneLevelAlone,
     totalOfReported,

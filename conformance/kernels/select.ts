@@ -1,52 +1,86 @@
 /**
- * batch-topk, topk and above-threshold: which acts become latents.
+ * batch-topk and topk: which acts become latents.
  *
  * Selected values are copied, so they are compared exactly. Which of several equal acts is kept is left to the kernel:
  * any selection of the right size that keeps nothing smaller than what it drops is right.
  * @module
  */
 import fc from 'fast-check';
-import { aboveThreshold as thresholdReference, batchTopK, topK } from '../../reference/select.ts';
+import { batchTopK, topK } from '../../reference/select.ts';
 import {
   actsOf,
+  flatSizes,
   kFor,
   permutationOf,
   sizes,
-  tensorOf,
   withNonFinite,
   type Sizes,
 } from '../arbitraries.ts';
 import { compareTensor, compareTensors, place } from '../compare.ts';
 import type { Call, KernelSpec, Law, Tensor, Tensors } from '../kernel.ts';
 import { agreesWithReference, law, neverHidesNonFinite, only } from '../laws.ts';
-import { fromMatrix, numberOf, scalar, tensor, toMatrix } from '../tensors.ts';
+import { smallerCalls } from '../smaller-calls.ts';
+import { fromMatrix, numberOf, tensor, toMatrix } from '../tensors.ts';
 
 const withK = ({ lead, d_sae, rows }: Sizes): fc.Arbitrary<Call> =>
   actsOf([...lead, d_sae]).chain((acts) =>
     kFor(acts, rows).map((k) => ({ config: { k }, inputs: { acts } })),
   );
 
+const actsWords = { acts: '(…, d_sae), >= 0' };
+
+/** The same number of kept acts, and one fewer, when rows or latents are left out. */
+const sameCount = (smaller: Call, larger: Call): Call[] =>
+  [0, 1]
+    .map((fewer) => (countOf(larger) - fewer) / rowsOf(smaller))
+    .filter((k) => k >= 0 && k <= widthOf(smaller))
+    .map((k) => ({ ...smaller, config: { k } }));
+
 /** Any acts, ties included. */
-const batchCalls: fc.Arbitrary<Call> = sizes.chain(withK);
+const batchCalls: fc.Arbitrary<Call> = smallerCalls(sizes.chain(withK), actsWords, {
+  adapt: sameCount,
+});
 
 /** Acts without two equal positive values, so that there is one right selection. */
-const tieFreeCalls: fc.Arbitrary<Call> = sizes.chain((size) =>
-  permutationOf(size.rows * size.d_sae).chain((order) => {
-    const acts = tensor(
-      [...size.lead, size.d_sae],
-      order.map((rank) => Math.max(rank - 2, 0) / 4),
-    );
-    return kFor(acts, size.rows).map((k) => ({ config: { k }, inputs: { acts } }));
-  }),
+export const tieFreeCalls: fc.Arbitrary<Call> = smallerCalls(
+  sizes.chain((size) =>
+    permutationOf(size.rows * size.d_sae).chain((order) => {
+      const acts = tensor(
+        [...size.lead, size.d_sae],
+        order.map((rank) => Math.max(rank - 2, 0) / 4),
+      );
+      return kFor(acts, size.rows).map((k) => ({ config: { k }, inputs: { acts } }));
+    }),
+  ),
+  actsWords,
+  {
+    adapt: sameCount,
+    isValid: ({ inputs: { acts } }) => {
+      const positive = acts.data.filter((act) => act > 0);
+      return new Set(positive).size === positive.length;
+    },
+  },
 );
 
-const rowCalls: fc.Arbitrary<Call> = sizes.chain(({ lead, d_sae }) =>
-  fc
-    .record({ acts: actsOf([...lead, d_sae]), k: fc.integer({ min: 0, max: d_sae }) })
-    .map(({ acts, k }) => ({ config: { k }, inputs: { acts } })),
+const rowCalls: fc.Arbitrary<Call> = smallerCalls(
+  sizes.chain(({ lead, d_sae }) =>
+    fc
+      .record({ acts: actsOf([...lead, d_sae]), k: fc.integer({ min: 0, max: d_sae }) })
+      .map(({ acts, k }) => ({ config: { k }, inputs: { acts } })),
+  ),
+  actsWords,
 );
 
-function batchReference(call: Call): Tensors {
+/** As many as there are latents: nothing positive may be dropped. */
+const roomyCalls: fc.Arbitrary<Call> = smallerCalls(
+  flatSizes.chain(({ lead, d_sae }) =>
+    actsOf([...lead, d_sae]).map((acts) => ({ config: { k: d_sae }, inputs: { acts } })),
+  ),
+  actsWords,
+  { isValid: (call) => numberOf(call, 'k') === widthOf(call) },
+);
+
+export function batchReference(call: Call): Tensors {
   const { acts } = call.inputs;
   return { latents: fromMatrix(batchTopK(toMatrix(acts), numberOf(call, 'k')), acts.shape) };
 }
@@ -90,7 +124,7 @@ function wrongSelection(
     : `kept the act ${smallestKept} and dropped the larger ${largestDropped}`;
 }
 
-function countOf(call: Call): number {
+export function countOf(call: Call): number {
   const { acts } = call.inputs;
   return Math.trunc(numberOf(call, 'k') * (acts.data.length / acts.shape[acts.shape.length - 1]));
 }
@@ -127,13 +161,14 @@ const permuteRows = ({ shape, data }: Tensor, order: readonly number[]): Tensor 
   );
 };
 
-const widthOf = (call: Call): number => call.inputs.acts.shape[call.inputs.acts.shape.length - 1];
-const rowsOf = (call: Call): number => call.inputs.acts.data.length / widthOf(call);
+export const widthOf = (call: Call): number =>
+  call.inputs.acts.shape[call.inputs.acts.shape.length - 1];
+export const rowsOf = (call: Call): number => call.inputs.acts.data.length / widthOf(call);
 
 export const batchTopk: KernelSpec = {
   name: 'batch-topk',
   summary: 'keeps the trunc(k · rows) largest acts of the whole batch',
-  inputs: { acts: '(…, d_sae), >= 0' },
+  inputs: actsWords,
   outputs: { latents: '(…, d_sae)' },
   config: { k: 'mean number of latents kept per row; may be fractional' },
   outputShapes: ({ inputs }) => ({ latents: inputs.acts.shape }),
@@ -149,6 +184,15 @@ export const batchTopk: KernelSpec = {
       },
     ),
     agreesWithReference(tieFreeCalls, batchReference, () => ({})),
+    law('all leading dimensions count as rows', only(tieFreeCalls), async ({ call }, { run }) => {
+      const { shape, data } = call.inputs.acts;
+      const flat = await run({
+        ...call,
+        inputs: { acts: tensor([rowsOf(call), widthOf(call)], data) },
+      });
+      const got = (await run(call)).latents;
+      return compareTensor('latents', got, tensor(shape, flat.latents.data), () => 0);
+    }),
     law(
       'is idempotent: selecting K again changes nothing',
       only(batchCalls),
@@ -159,12 +203,17 @@ export const batchTopk: KernelSpec = {
       },
     ),
     law(
+      'K = 0 keeps nothing',
+      only(batchCalls.map((call) => ({ ...call, config: { k: 0.75 / rowsOf(call) } }))),
+      async ({ call }, { run }) => {
+        const { shape, data } = call.inputs.acts;
+        const nothing = { latents: tensor(shape, new Float64Array(data.length)) };
+        return compareTensors(await run(call), nothing, {});
+      },
+    ),
+    law(
       'with K at least the number of positive acts, all of them stay',
-      only(
-        sizes.chain(({ lead, d_sae }) =>
-          actsOf([...lead, d_sae]).map((acts) => ({ config: { k: d_sae }, inputs: { acts } })),
-        ),
-      ),
+      only(roomyCalls),
       async ({ call }, { run }) =>
         compareTensors(await run(call), { latents: call.inputs.acts }, {}),
     ),
@@ -193,15 +242,6 @@ export const batchTopk: KernelSpec = {
         return compareTensor('latents', got.latents, scaled((await run(call)).latents), () => 0);
       },
     ),
-    law('all leading dimensions count as rows', only(tieFreeCalls), async ({ call }, { run }) => {
-      const { shape, data } = call.inputs.acts;
-      const flat = await run({
-        ...call,
-        inputs: { acts: tensor([rowsOf(call), widthOf(call)], data) },
-      });
-      const got = (await run(call)).latents;
-      return compareTensor('latents', got, tensor(shape, flat.latents.data), () => 0);
-    }),
     law(
       'with K fixed, adding rows of zeros changes nothing',
       tieFreeCalls.chain((call) => fc.integer({ min: 1, max: 3 }).map((more) => ({ call, more }))),
@@ -229,7 +269,7 @@ export const batchTopk: KernelSpec = {
 export const topk: KernelSpec = {
   name: 'topk',
   summary: 'keeps the k largest acts of each row',
-  inputs: { acts: '(…, d_sae), >= 0' },
+  inputs: actsWords,
   outputs: { latents: '(…, d_sae)' },
   config: { k: 'latents kept per row, a whole number' },
   outputShapes: ({ inputs }) => ({ latents: inputs.acts.shape }),
@@ -255,19 +295,6 @@ export const topk: KernelSpec = {
       },
     ),
     law(
-      'of a single row BatchTopK and TopK are the same',
-      only(
-        tieFreeCalls.map((call) => {
-          const row = tensor([1, widthOf(call)], call.inputs.acts.data.slice(0, widthOf(call)));
-          return {
-            config: { k: Math.min(Math.trunc(numberOf(call, 'k')), widthOf(call)) },
-            inputs: { acts: row },
-          };
-        }),
-      ),
-      async ({ call }, { run }) => compareTensors(await run(call), batchReference(call), {}),
-    ),
-    law(
       'a row selects alone as it does in a batch',
       rowCalls.chain((call) => fc.nat({ max: rowsOf(call) - 1 }).map((b) => ({ call, b }))),
       async ({ call, b }, { run }) => {
@@ -281,97 +308,19 @@ export const topk: KernelSpec = {
         return compareTensor('latents, sorted', sorted(alone.latents), sorted(together), () => 0);
       },
     ),
-    neverHidesNonFinite(withNonFinite(rowCalls, ['acts'])),
-  ],
-};
-
-const thresholdCalls: fc.Arbitrary<Call> = sizes.chain(({ lead, d_sae }) =>
-  actsOf([...lead, d_sae]).chain((acts) =>
-    fc
-      // Equal to an act, negative (never set), zero, or anything.
-      .oneof(
-        fc.constantFrom(...acts.data),
-        fc.constantFrom(-1, 0),
-        tensorOf([1]).map(({ data }) => data[0]),
-      )
-      .map((threshold) => ({ config: {}, inputs: { acts, threshold: scalar(threshold) } })),
-  ),
-);
-
-function gateReference({ inputs }: Call): Tensors {
-  const latents = thresholdReference(toMatrix(inputs.acts), inputs.threshold.data[0]);
-  return { latents: fromMatrix(latents, inputs.acts.shape) };
-}
-
-export const aboveThreshold: KernelSpec = {
-  name: 'above-threshold',
-  summary: 'inference: keeps acts strictly above the threshold',
-  inputs: { acts: '(…, d_sae), >= 0', threshold: '()' },
-  outputs: { latents: '(…, d_sae)' },
-  config: {},
-  outputShapes: ({ inputs }) => ({ latents: inputs.acts.shape }),
-  reference: gateReference,
-  laws: [
-    agreesWithReference(thresholdCalls, gateReference, () => ({})),
     law(
-      'an act equal to the threshold is dropped',
+      'of a single row BatchTopK and TopK are the same',
       only(
-        sizes
-          .chain(({ lead, d_sae }) => actsOf([...lead, d_sae]))
-          .chain((acts) =>
-            fc
-              .constantFrom(...acts.data)
-              .map((act) => ({ config: {}, inputs: { acts, threshold: scalar(act) } })),
-          ),
-      ),
-      async ({ call }, { run }) => {
-        const { latents } = await run(call);
-        const { acts, threshold } = call.inputs;
-        const at = acts.data.findIndex(
-          (act, i) => act === threshold.data[0] && latents.data[i] !== 0,
-        );
-        return at < 0
-          ? null
-          : `latents${place(at, acts.shape)} kept ${acts.data[at]}, equal to the threshold`;
-      },
-    ),
-    law(
-      'a higher threshold keeps a subset',
-      thresholdCalls.chain((call) =>
-        fc.integer({ min: 1, max: 8 }).map((more) => ({ call, more })),
-      ),
-      async ({ call, more }, { run }) => {
-        const low = (await run(call)).latents;
-        const threshold = scalar(call.inputs.threshold.data[0] + more / 2);
-        const high = (await run({ ...call, inputs: { ...call.inputs, threshold } })).latents;
-        const at = high.data.findIndex((latent, i) => latent !== 0 && low.data[i] !== latent);
-        return at < 0
-          ? null
-          : `latents${place(at, high.shape)} is kept only by the higher threshold`;
-      },
-    ),
-    law(
-      'a threshold between the K-th and the next act selects what BatchTopK selects',
-      only(
-        tieFreeCalls.map((call): Call => {
-          const sorted = call.inputs.acts.data.toSorted().reverse();
-          const K = countOf(call);
-          // Half-way between neighbours, below the smallest when all are kept, the largest when none is.
-          const cut = K === 0 ? sorted[0] : K < sorted.length ? (sorted[K - 1] + sorted[K]) / 2 : 0;
+        tieFreeCalls.map((call) => {
+          const row = tensor([1, widthOf(call)], call.inputs.acts.data.slice(0, widthOf(call)));
           return {
-            config: call.config,
-            inputs: { acts: call.inputs.acts, threshold: scalar(cut) },
+            config: { k: Math.min(Math.trunc(numberOf(call, 'k')), widthOf(call)) },
+            inputs: { acts: row },
           };
         }),
       ),
-      async ({ call }, { run }) => {
-        const expected = batchReference({
-          config: call.config,
-          inputs: { acts: call.inputs.acts },
-        });
-        return compareTensors(await run(call), expected, {});
-      },
+      async ({ call }, { run }) => compareTensors(await run(call), batchReference(call), {}),
     ),
-    neverHidesNonFinite(withNonFinite(thresholdCalls, ['acts'])),
+    neverHidesNonFinite(withNonFinite(rowCalls, ['acts'])),
   ],
 };

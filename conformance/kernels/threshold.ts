@@ -11,9 +11,10 @@ import { requireFinite } from '../../reference/matrix.ts';
 import { smallestSelected, updateThreshold as updateReference } from '../../reference/threshold.ts';
 import { flatSizes, latentsOf, permutationOf, withNonFinite } from '../arbitraries.ts';
 import { compareTensor, compareTensors, hasNonFinite } from '../compare.ts';
-import { underflow, type Profile } from '../error-model.ts';
+import { gamma, underflow, type Profile } from '../error-model.ts';
 import type { Call, KernelSpec, Tensor, Tensors } from '../kernel.ts';
 import { answerOrRefusal, agreesWithReference, law, neverHidesNonFinite, only } from '../laws.ts';
+import { smallerCalls } from '../smaller-calls.ts';
 import { numberOf, scalar, tensor, toMatrix } from '../tensors.ts';
 import { elementwise, growth } from './decoder-norm.ts';
 
@@ -24,28 +25,36 @@ export const normal = ({ shape, data }: Tensor): Tensor =>
     data.map((value) => (Math.abs(value) < 2 ** -126 ? 0 : value)),
   );
 
+const inputWords = { threshold: '(), negative for never set', latents: '(rows, d_sae), >= 0' };
+
 /** Latents after selection, often none positive; a threshold never set, 0, beside a latent, or anything. */
-export const thresholdCalls: fc.Arbitrary<Call> = flatSizes.chain(({ rows, d_sae }) =>
-  fc
-    .oneof(
-      { weight: 5, arbitrary: latentsOf([rows, d_sae]) },
-      { weight: 1, arbitrary: fc.constant(tensor([rows, d_sae], new Float64Array(rows * d_sae))) },
-    )
-    .map(normal)
-    .chain((latents) =>
-      fc
-        .record({
-          threshold: fc.oneof(
-            fc.constantFrom(-1, -1, -0.25, 0, 0.5, 1000),
-            fc.constantFrom(...latents.data),
-          ),
-          decay: fc.constantFrom(0.999, 0.999, 0.99, 0.5),
-        })
-        .map(({ threshold, decay }) => ({
-          config: { decay },
-          inputs: { threshold: scalar(threshold), latents },
-        })),
-    ),
+export const thresholdCalls: fc.Arbitrary<Call> = smallerCalls(
+  flatSizes.chain(({ rows, d_sae }) =>
+    fc
+      .oneof(
+        { weight: 5, arbitrary: latentsOf([rows, d_sae]) },
+        {
+          weight: 1,
+          arbitrary: fc.constant(tensor([rows, d_sae], new Float64Array(rows * d_sae))),
+        },
+      )
+      .map(normal)
+      .chain((latents) =>
+        fc
+          .record({
+            threshold: fc.oneof(
+              fc.constantFrom(-1, -1, -0.25, 0, 0.5, 1000),
+              fc.constantFrom(...latents.data),
+            ),
+            decay: fc.constantFrom(0.999, 0.999, 0.99, 0.5),
+          })
+          .map(({ threshold, decay }) => ({
+            config: { decay },
+            inputs: { threshold: scalar(threshold), latents },
+          })),
+      ),
+  ),
+  inputWords,
 );
 
 const smallestOf = (call: Call): number | null => smallestSelected(toMatrix(call.inputs.latents));
@@ -84,7 +93,7 @@ export const updateThreshold: KernelSpec = {
   name: 'update-threshold',
   summary:
     'decay · threshold + (1 - decay) · smallest positive latent; the first time, that latent',
-  inputs: { threshold: '(), negative for never set', latents: '(rows, d_sae), >= 0' },
+  inputs: inputWords,
   outputs: { threshold: '()' },
   config: { decay: 'weight of the old threshold' },
   outputShapes: () => ({ threshold: [] }),
@@ -109,6 +118,25 @@ export const updateThreshold: KernelSpec = {
         return got >= Math.min(...ends) - bound && got <= Math.max(...ends) + bound
           ? null
           : `threshold returned ${got}, expected between ${ends.join(' and ')} ± ${bound.toExponential(2)}`;
+      },
+    ),
+    law(
+      'a later update, from a threshold of 0 too, takes 1 - decay of the way to the smallest positive latent',
+      only(
+        fc
+          .tuple(later, fc.boolean())
+          .map(([call, fromZero]) =>
+            fromZero ? { ...call, inputs: { ...call.inputs, threshold: scalar(0) } } : call,
+          ),
+      ),
+      async ({ call }, { run, profile }) => {
+        const way = smallestOf(call)! - thresholdOf(call);
+        const moved = (await run(call)).threshold.data[0] - thresholdOf(call);
+        const share = scalar((1 - numberOf(call, 'decay')) * way);
+        const size = smallestOf(call)! + thresholdOf(call);
+        // Two differences and two products here are float64.
+        const bound = thresholdBound(call, profile) + gamma(4, 2 ** -53) * size;
+        return compareTensor('the way taken', scalar(moved), share, () => bound);
       },
     ),
     law(

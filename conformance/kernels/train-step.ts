@@ -18,6 +18,7 @@ import { compareTensor } from '../compare.ts';
 import { underflow, type Profile } from '../error-model.ts';
 import type { Call, KernelSpec, Tensor, Tensors } from '../kernel.ts';
 import { answerOrRefusal, judge, law, neverHidesNonFinite, only } from '../laws.ts';
+import { smallerCalls } from '../smaller-calls.ts';
 import {
   fromMatrix,
   fromParams,
@@ -148,8 +149,29 @@ const steps = 40;
 const warmupSteps = 8;
 const deadAfter = 12;
 
+const shapes = '(d_in, d_sae), (d_sae), (d_sae, d_in), (d_in)';
+
+const inputWords = {
+  x: '(rows, d_in)',
+  'W_enc, b_enc, W_dec, b_dec': shapes,
+  'm.…, v.…': 'Adam’s moments, shaped as the parameters',
+  threshold: '()',
+  since_fired: '(d_sae), tokens',
+};
+
+/** Counts as far from dead_after as they were, when there are fewer rows to add. */
+const asFarFromDead = (smaller: Call, larger: Call): Call[] => {
+  const fewer = larger.inputs.x.shape[0] - smaller.inputs.x.shape[0];
+  const { shape, data } = smaller.inputs.since_fired;
+  const since_fired = tensor(
+    shape,
+    data.map((count) => count + fewer),
+  );
+  return fewer === 0 ? [] : [{ ...smaller, inputs: { ...smaller.inputs, since_fired } }];
+};
+
 function callsAt(step: fc.Arbitrary<number>): fc.Arbitrary<Call> {
-  return flatSizes.chain((size) =>
+  const drawn = flatSizes.chain((size) =>
     fc
       .record({
         x: tame([size.rows, size.d_in]),
@@ -193,6 +215,7 @@ function callsAt(step: fc.Arbitrary<number>): fc.Arbitrary<Call> {
         },
       })),
   );
+  return smallerCalls(drawn, inputWords, { adapt: asFarFromDead });
 }
 
 /** Whether the reference takes the step, with a residual whose variance rounding cannot bring to 0. */
@@ -411,18 +434,10 @@ function outputShapes({ inputs, config }: Call): Record<string, readonly number[
   };
 }
 
-const shapes = '(d_in, d_sae), (d_sae), (d_sae, d_in), (d_in)';
-
 export const trainStep: KernelSpec = {
   name: 'train-step',
   summary: 'one training step, shown stage by stage',
-  inputs: {
-    x: '(rows, d_in)',
-    'W_enc, b_enc, W_dec, b_dec': shapes,
-    'm.…, v.…': 'Adam’s moments, shaped as the parameters',
-    threshold: '()',
-    since_fired: '(d_sae), tokens',
-  },
+  inputs: inputWords,
   outputs: {
     'acts, latents': '(rows, d_sae), before and after selection',
     reconstructions: '(prefixes, rows, d_in)',

@@ -4,6 +4,7 @@
  */
 import { mutants as adam } from './adam.ts';
 import { mutants as auxk } from './auxk.ts';
+import { mutants as conduct } from './conduct.ts';
 import { mutants as deadLatents } from './dead-latents.ts';
 import { mutants as decode } from './decode.ts';
 import { mutants as decoderNorm } from './decoder-norm.ts';
@@ -29,4 +30,5 @@ export const mutants: readonly Mutant[] = [
   ...decoderNorm,
   ...adam,
   ...trainStep,
+  ...conduct,
 ];

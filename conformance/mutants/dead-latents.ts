@@ -36,17 +36,25 @@ function counting(wrong: Partial<Counting>): Mutant['run'] {
 
 const fires = (column: Float64Array): boolean => column.some((latent) => latent > 0);
 
+/** Laws that tell what is wrong. */
+const law = {
+  ages: 'a latent that is positive in any row gets 0, every other one ages by the number of rows',
+  dead: 'a latent is dead when its new count is dead_after or more',
+} as const;
+
 export const mutants: readonly Mutant[] = [
   {
     operator: 'since-fired',
     name: 'steps counted instead of tokens',
     imitates: 'bartbussmann/matryoshka_sae and SAELens: += 1',
+    diagnosis: [law.ages],
     run: counting({ next: (count, column) => (fires(column) ? 0 : count + 1) }),
   },
   {
     operator: 'since-fired',
     name: 'a latent of 0 counts as fired',
     imitates: "dictionary_learning's TopKTrainer: every selected index fires, also with value 0",
+    diagnosis: [law.ages],
     run: counting({
       next: (count, column) => (column.some((latent) => latent >= 0) ? 0 : count + column.length),
     }),
@@ -56,24 +64,28 @@ export const mutants: readonly Mutant[] = [
     name: 'dead only above dead_after',
     imitates:
       "SAELens: passes since fired > dead_feature_window; bartbussmann/matryoshka_sae's log",
+    diagnosis: [law.dead],
     run: counting({ dead: (next, _, limit) => next > limit }),
   },
   {
     operator: 'since-fired',
     name: 'dead by the counts before this batch',
     imitates: 'SAELens: the mask lags one step behind',
+    diagnosis: [law.dead],
     run: counting({ dead: (_, before, limit) => before >= limit }),
   },
   {
     operator: 'since-fired',
     name: 'fired latents restart at the number of rows',
     imitates: 'counters reset before the batch is added instead of after',
+    diagnosis: [law.ages],
     run: counting({ next: (count, column) => (fires(column) ? 0 : count) + column.length }),
   },
   {
     operator: 'since-fired',
     name: 'only the last row counts as fired',
     imitates: 'a loop over rows that assigns what it should or',
+    diagnosis: [law.ages],
     run: counting({
       next: (count, column) => (column[column.length - 1] > 0 ? 0 : count + column.length),
     }),
@@ -82,6 +94,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'since-fired',
     name: 'fired only if positive in every row',
     imitates: 'all() for any()',
+    diagnosis: [law.ages],
     run: counting({
       next: (count, column) => (column.every((latent) => latent > 0) ? 0 : count + column.length),
     }),
@@ -90,6 +103,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'since-fired',
     name: 'counted in float16',
     imitates: 'counters in the dtype of the activations: from 2048 on they stop counting by ones',
+    diagnosis: [law.ages],
     run: counting({
       next: (count, column) => {
         if (fires(column)) return 0;

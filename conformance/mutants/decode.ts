@@ -6,7 +6,7 @@ import { matrix } from '../../reference/matrix.ts';
 import type { Call, Tensors } from '../kernel.ts';
 import { decode } from '../kernels/decode.ts';
 import { numbersOf, tensor, toMatrix } from '../tensors.ts';
-import type { Mutant } from './mutant.ts';
+import { agreement, nonFinite, type Mutant } from './mutant.ts';
 
 /** How a decoder sums: which latents level g takes, and how often it adds b_dec. */
 interface Decoding {
@@ -56,23 +56,34 @@ function transposed(call: Call): Tensors {
   });
 }
 
+/** Laws that tell what is wrong. */
+const law = {
+  later: 'a prefix decodes as if later latents were zero',
+  group: 'neighbouring reconstructions differ by what their group decodes',
+  bias: 'where a row has no latent in a prefix its reconstruction is b_dec exactly',
+  alone: 'a row decodes alone as it does in a batch',
+} as const;
+
 export const mutants: readonly Mutant[] = [
   {
     operator: 'decode',
     name: 'each prefix one latent too long',
     imitates: 'a boundary taken as inclusive',
+    diagnosis: [law.later],
     run: decoding({ range: (g, prefixes) => [0, prefixes[g] + 1] }),
   },
   {
     operator: 'decode',
     name: 'each prefix one latent too short',
     imitates: 'a boundary taken as the index of the last latent',
+    diagnosis: [law.group],
     run: decoding({ range: (g, prefixes) => [0, prefixes[g] - 1] }),
   },
   {
     operator: 'decode',
     name: 'prefixes taken for group sizes',
     imitates: 'dictionary_learning configures group sizes, SAELens widths: one read as the other',
+    diagnosis: [law.later],
     run: decoding({
       range: (g, prefixes) => [0, prefixes.slice(0, g + 1).reduce((sum, size) => sum + size, 0)],
     }),
@@ -81,36 +92,42 @@ export const mutants: readonly Mutant[] = [
     operator: 'decode',
     name: 'groups decoded alone',
     imitates: 'a running sum that is restarted at every group',
+    diagnosis: [law.group],
     run: decoding({ range: (g, prefixes) => [g === 0 ? 0 : prefixes[g - 1], prefixes[g]] }),
   },
   {
     operator: 'decode',
     name: 'b_dec missing after the first level',
     imitates: 'a running sum restarted per level, which starts from b_dec only once',
+    diagnosis: [law.bias],
     run: decoding({ biases: (g) => (g === 0 ? 1 : 0) }),
   },
   {
     operator: 'decode',
     name: 'b_dec missing in the first level',
     imitates: 'b_dec added with the second group',
+    diagnosis: [law.bias],
     run: decoding({ biases: (g) => (g === 0 ? 0 : 1) }),
   },
   {
     operator: 'decode',
     name: 'b_dec added once for each group',
     imitates: 'a full decode of every group, biases included, summed up',
+    diagnosis: [law.bias],
     run: decoding({ biases: (g) => g + 1 }),
   },
   {
     operator: 'decode',
     name: 'b_dec doubled in the last level',
     imitates: 'SAELens decodes the full width separately: its bias added to a sum that has it',
+    diagnosis: [law.bias],
     run: decoding({ biases: (g, levels) => (g === levels - 1 ? 2 : 1) }),
   },
   {
     operator: 'decode',
     name: 'only the largest latent of each row and prefix',
     imitates: 'SAELens pull 571: a top-k of its own for each level instead of one selection',
+    diagnosis: [law.group],
     run: (call) =>
       decoding({
         value: (latent, { b, j }) => {
@@ -124,6 +141,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'decode',
     name: 'in three dimensions, prefixes cut the sequence',
     imitates: 'published losses slice axis 1: the latents of (rows, d_sae), the rows of a sequence',
+    diagnosis: [law.alone],
     run: (call) => {
       const { shape } = call.inputs.latents;
       if (shape.length < 3) return decode.reference(call);
@@ -138,18 +156,21 @@ export const mutants: readonly Mutant[] = [
     operator: 'decode',
     name: 'W_dec read column by column',
     imitates: 'nn.Linear stores decoder.weight as (d_in, d_sae)',
+    diagnosis: [law.group],
     run: transposed,
   },
   {
     operator: 'decode',
     name: 'latents that are NaN skipped',
     imitates: 'a gather of latents > 0, which NaN is not',
+    diagnosis: [nonFinite],
     run: decoding({ value: (latent) => (latent > 0 ? latent : 0) }),
   },
   {
     operator: 'decode',
     name: 'sums stored with 16 bits',
     imitates: 'a decoder left under autocast',
+    diagnosis: [agreement],
     run: decoding({ store: sixteenBits }),
   },
 ];

@@ -49,12 +49,27 @@ function dividing(length: (w: Float64Array, epsilon: number) => number): Mutant[
 const flattened = (a: Matrix): Matrix => matrix(1, a.data.length, a.data);
 const like = (a: Matrix, { data }: Matrix): Matrix => matrix(a.rows, a.cols, data);
 
+/** Laws that tell what is wrong. */
+const projected = {
+  zero: 'a row of W_dec that is zero leaves its gradient as it is',
+  alone: 'a row projects alone as it does among others',
+  parallel: 'of the part parallel to a row of norm n there remains 1 - (n / (n + epsilon))²',
+} as const;
+
+/** Laws that tell what is wrong. */
+const unit = {
+  zero: 'a zero row stays zero',
+  alone: 'a row normalises alone as it does among others',
+  norm: 'a row of norm n gets norm n / (n + epsilon)',
+} as const;
+
 export const mutants: readonly Mutant[] = [
   {
     operator: 'project-gradient',
     name: 'columns instead of rows',
     imitates:
       'dictionary_learning 5383603 and e2e_sae issue 28: the decoder norm along the wrong axis',
+    diagnosis: [projected.alone],
     run: projecting((g, W_dec, epsilon) =>
       transpose(projectGradient(transpose(g), transpose(W_dec), epsilon)),
     ),
@@ -64,12 +79,16 @@ export const mutants: readonly Mutant[] = [
     name: 'no epsilon',
     imitates:
       'bartbussmann/matryoshka_sae: a zero row becomes NaN, and nothing of the parallel part stays',
-    run: projecting((g, W_dec) => projectGradient(g, W_dec, 0)),
+    diagnosis: [projected.zero],
+    run: projecting((g, W_dec) =>
+      lessRows((gradient, w) => dot(gradient, w) / dot(w, w), g, W_dec),
+    ),
   },
   {
     operator: 'project-gradient',
     name: 'no epsilon, zero rows skipped',
     imitates: 'an exact projection, where the published one leaves 2e-6 of the parallel part',
+    diagnosis: [projected.parallel],
     run: projecting((g, W_dec) =>
       lessRows((gradient, w) => dot(gradient, w) / (dot(w, w) || Infinity), g, W_dec),
     ),
@@ -78,12 +97,14 @@ export const mutants: readonly Mutant[] = [
     operator: 'project-gradient',
     name: 'rows of W_dec taken as they are, not at unit norm',
     imitates: 'a projection written for unit rows and given free ones',
+    diagnosis: [projected.parallel],
     run: projecting((g, W_dec) => lessRows(dot, g, W_dec)),
   },
   {
     operator: 'project-gradient',
     name: 'epsilon squared with the norm: divided by ‖w‖² + epsilon',
     imitates: 'epsilon moved from the norm to its square',
+    diagnosis: [projected.parallel],
     run: projecting((g, W_dec, epsilon) =>
       lessRows((gradient, w) => dot(gradient, w) / (dot(w, w) + epsilon), g, W_dec),
     ),
@@ -92,6 +113,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'project-gradient',
     name: 'the parallel part added',
     imitates: 'a sign lost between the product and the difference',
+    diagnosis: [projected.parallel],
     run: projecting((g, W_dec, epsilon) => {
       const kept = projectGradient(g, W_dec, epsilon);
       return map(g, (value, i) => 2 * value - kept.data[i]);
@@ -101,6 +123,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'project-gradient',
     name: 'one product for the whole matrix',
     imitates: 'a reduction without its axis, as torch.sum without dim',
+    diagnosis: [projected.alone],
     run: projecting((g, W_dec, epsilon) =>
       like(g, projectGradient(flattened(g), flattened(W_dec), epsilon)),
     ),
@@ -109,6 +132,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'project-gradient',
     name: 'gradient left as it is',
     imitates: 'SAELens: no projection',
+    diagnosis: [projected.parallel],
     run: projecting((g) => g),
   },
   {
@@ -116,48 +140,56 @@ export const mutants: readonly Mutant[] = [
     name: 'columns instead of rows',
     imitates:
       'dictionary_learning 5383603 and e2e_sae issue 28: the decoder norm along the wrong axis',
+    diagnosis: [unit.alone],
     run: normalising((W_dec, epsilon) => transpose(normaliseRows(transpose(W_dec), epsilon))),
   },
   {
     operator: 'normalise-rows',
     name: 'no epsilon',
     imitates: 'bartbussmann/matryoshka_sae; SAELens pull 590: a zero decoder row becomes NaN',
+    diagnosis: [unit.zero],
     run: dividing(norm),
   },
   {
     operator: 'normalise-rows',
     name: 'epsilon inside the root',
     imitates: 'a root kept from 0 instead of a norm kept from 0',
+    diagnosis: [unit.norm],
     run: dividing((w, epsilon) => Math.sqrt(dot(w, w) + epsilon)),
   },
   {
     operator: 'normalise-rows',
     name: 'the larger of norm and epsilon',
     imitates: 'torch.nn.functional.normalize, and the clamp SAELens exports with',
+    diagnosis: [unit.norm],
     run: dividing((w, epsilon) => Math.max(norm(w), epsilon)),
   },
   {
     operator: 'normalise-rows',
     name: 'only rows longer than 1 rescaled',
     imitates: 'a norm constraint taken for unit norm',
+    diagnosis: [unit.norm],
     run: dividing((w, epsilon) => Math.max(1, norm(w) + epsilon)),
   },
   {
     operator: 'normalise-rows',
     name: 'squared norm, its root forgotten',
     imitates: 'a sum of squares taken for a norm',
+    diagnosis: [unit.norm],
     run: dividing((w, epsilon) => dot(w, w) + epsilon),
   },
   {
     operator: 'normalise-rows',
     name: 'one norm for the whole matrix',
     imitates: 'torch.norm without dim',
+    diagnosis: [unit.alone],
     run: normalising((W_dec, epsilon) => like(W_dec, normaliseRows(flattened(W_dec), epsilon))),
   },
   {
     operator: 'normalise-rows',
     name: 'rows of norm 0.1',
     imitates: "SAELens's decoder_init_norm, applied in every step",
+    diagnosis: [unit.norm],
     run: normalising((W_dec, epsilon) => map(normaliseRows(W_dec, epsilon), (w) => 0.1 * w)),
   },
 ];

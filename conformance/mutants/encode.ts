@@ -7,7 +7,8 @@ import { preActivations, relu } from '../../reference/encode.ts';
 import { map, type Matrix } from '../../reference/matrix.ts';
 import type { Call, Tensors } from '../kernel.ts';
 import { fromMatrix, tensor, toMatrix, toParams, withLast } from '../tensors.ts';
-import type { Mutant } from './mutant.ts';
+import { toBfloat16 } from './bfloat16.ts';
+import { agreement, nonFinite, type Mutant } from './mutant.ts';
 
 function encoding(
   activate: (pre: Matrix, call: Call) => Matrix,
@@ -23,29 +24,40 @@ function encoding(
   };
 }
 
+/** Laws that tell what is wrong. */
+const law = {
+  translation: 'moving x and b_dec together changes nothing',
+  opposite: 'of a latent and its opposite at most one is active, beyond rounding',
+  bias: 'a row equal to b_dec encodes as b_enc where that is positive',
+} as const;
+
 export const mutants: readonly Mutant[] = [
   {
     operator: 'encode',
     name: 'b_dec not subtracted',
     imitates: "noanabeshima/matryoshka-saes, and dictionary_learning's JumpReluAutoEncoder",
+    diagnosis: [law.translation],
     run: encoding(relu, { subtractsDecoderBias: false }),
   },
   {
     operator: 'encode',
     name: 'b_enc left out',
     imitates: 'bartbussmann/matryoshka_sae: b_enc is a parameter and never used',
+    diagnosis: [law.bias],
     run: encoding(relu, { usesEncoderBias: false }),
   },
   {
     operator: 'encode',
     name: 'absolute value instead of ReLU',
     imitates: 'selection by magnitude, which keeps negative pre-activations',
+    diagnosis: [law.opposite],
     run: encoding((pre) => map(pre, Math.abs)),
   },
   {
     operator: 'encode',
     name: 'NaN becomes 0',
     imitates: 'a maximum with 0 that returns 0 for NaN, as WGSL allows',
+    diagnosis: [nonFinite],
     run: (call) => {
       const finite = Object.fromEntries(
         Object.entries(call.inputs).map(([name, { shape, data }]) => [
@@ -63,16 +75,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'encode',
     name: 'products accumulated in bfloat16',
     imitates: 'a matrix product whose accumulator is as narrow as its operands',
+    diagnosis: [agreement],
     run: encoding((pre) => map(relu(pre), toBfloat16)),
   },
 ];
-
-/** Nearest bfloat16 by rounding the float32 pattern to its upper half. */
-function toBfloat16(value: number): number {
-  const bits = new Uint32Array(Float32Array.of(value).buffer);
-  const lower = bits[0] & 0xffff;
-  const odd = (bits[0] >>> 16) & 1;
-  bits[0] =
-    (bits[0] - lower + (lower > 0x8000 || (lower === 0x8000 && odd === 1) ? 0x10000 : 0)) >>> 0;
-  return new Float32Array(bits.buffer)[0];
-}

@@ -17,7 +17,8 @@ import type { Call, Tensors } from '../kernel.ts';
 import { inputsOf, type GradientInputs } from '../kernels/gradient-bounds.ts';
 import { gradients, gradientTensors } from '../kernels/gradients.ts';
 import { fromVector, numbersOf, tensor } from '../tensors.ts';
-import type { Mutant } from './mutant.ts';
+import { toBfloat16 } from './bfloat16.ts';
+import { agreement, nonFinite, type Mutant } from './mutant.ts';
 
 /** The reference under other level weights. */
 function weighing(weights: (given: readonly number[], call: Call) => readonly number[]) {
@@ -95,23 +96,40 @@ const shifted = (prefixes: readonly number[]): number[] =>
 
 const zeros = ({ rows, cols }: Matrix): Matrix => matrix(rows, cols);
 
+/** Laws that tell what is wrong. */
+const law = {
+  unselected: 'a latent selected in no row has no gradient, exactly',
+  prefix: 'a level alone gives latents beyond its prefix no gradient, exactly',
+  detached: 'auxk changes no gradient of a latent it did not choose',
+  inner: 'a level alone teaches its prefix the same wherever inner boundaries lie',
+  auxk: 'without levels, a decoder row gets the values auxk chose times the gradient of auxk',
+  rows: 'gradients of a batch are the mean of those of its rows, auxk apart',
+  W_dec: 'the gradient of W_dec is the slope of the loss along it, the selection held fixed',
+  b_enc: 'the gradient of b_enc is the slope of the loss along it, the selection held fixed',
+  W_enc: 'the gradient of W_enc is the slope of the loss along it, the selection held fixed',
+  b_dec: 'the gradient of b_dec is the slope of the loss along it, the selection held fixed',
+} as const;
+
 export const mutants: readonly Mutant[] = [
   {
     operator: 'gradients',
     name: 'suffix sums shifted by one group',
     imitates: 'T_{g+1} taken for T_g: a group misses its own level',
+    diagnosis: [law.inner],
     run: receiving((sums) => [sums[0], ...sums.slice(2), zeros(sums[0])]),
   },
   {
     operator: 'gradients',
     name: 'suffix sums begun one level early',
     imitates: 'T_{g-1} taken for T_g: a group hears of the level before its own',
+    diagnosis: [law.prefix],
     run: receiving((sums) => [sums[0], sums[0], ...sums.slice(1, -1)]),
   },
   {
     operator: 'gradients',
     name: "only the level's own residual",
     imitates: 'appendix G.2 of the Matryoshka SAE paper: x̂_{g-1} held constant',
+    diagnosis: [law.inner],
     run: receiving((sums) =>
       sums.map((sum, g) => (g > 0 && g + 1 < sums.length ? subtract(sum, sums[g + 1]) : sum)),
     ),
@@ -120,48 +138,56 @@ export const mutants: readonly Mutant[] = [
     operator: 'gradients',
     name: 'only the full reconstruction counts',
     imitates: 'a plain SAE: every group hears of the last level alone',
+    diagnosis: [law.W_dec],
     run: receiving((sums) => sums.map(() => sums[sums.length - 1])),
   },
   {
     operator: 'gradients',
     name: 'the last weight for every level',
     imitates: 'dictionary_learning commit 43421f5: a stale loop index, silent with equal weights',
+    diagnosis: [law.inner, law.W_dec],
     run: weighing((weights) => weights.map(() => weights[weights.length - 1])),
   },
   {
     operator: 'gradients',
     name: 'levels weighted and summed, not averaged',
     imitates: 'SAELens sums levels; dictionary_learning averages after weighting',
+    diagnosis: [law.inner, law.W_dec],
     run: weighing((weights) => weights.map((weight) => weight * weights.length)),
   },
   {
     operator: 'gradients',
     name: 'summed over rows',
     imitates: 'a mean whose divisor is missing backwards',
+    diagnosis: [law.rows],
     run: weighing((weights, { inputs }) => weights.map((weight) => weight * inputs.x.shape[0])),
   },
   {
     operator: 'gradients',
     name: 'averaged over rows and dimensions',
     imitates: 'Listing 1 of the Matryoshka SAE paper: .mean() over all elements',
+    diagnosis: [law.W_dec],
     run: weighing((weights, { inputs }) => weights.map((weight) => weight / inputs.x.shape[1])),
   },
   {
     operator: 'gradients',
     name: 'without the factor 2',
     imitates: 'the ½ of textbooks, backwards only',
+    diagnosis: [law.W_dec],
     run: weighing((weights) => weights.map((weight) => weight / 2)),
   },
   {
     operator: 'gradients',
     name: 'groups cut one latent late',
     imitates: 'a boundary taken as inclusive, backwards only',
+    diagnosis: [law.prefix],
     run: changing(({ prefixes }) => ({ prefixes: shifted(prefixes) })),
   },
   {
     operator: 'gradients',
     name: 'no path from b_dec through the encoder',
     imitates: 'b_dec trained as a bias of the decoder alone',
+    diagnosis: [law.b_dec],
     run: replacing('grad.b_dec', (outputs, inputs) => {
       const through = throughEncoder(outputs, inputs);
       return outputs['grad.b_dec'].data.map((value, i) => value + through[i]);
@@ -171,6 +197,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'gradients',
     name: 'b_dec hears of the last level alone',
     imitates: 'b_dec taken as a part of the full reconstruction only',
+    diagnosis: [law.b_dec],
     run: replacing('grad.b_dec', (outputs, inputs) => {
       const { forward, coefficients } = inputs;
       const last = columnSums(suffixSums(forward.errors, coefficients).at(-1)!);
@@ -182,6 +209,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'gradients',
     name: 'W_enc from x instead of x - b_dec',
     imitates: 'noanabeshima/matryoshka-saes does not subtract b_dec',
+    diagnosis: [law.W_enc],
     run: replacing('grad.W_enc', (_outputs, inputs) => {
       const encode = { ...dictionaryLearning.encode, subtractsDecoderBias: false };
       const tensors = gradientTensors(inputs, { ...dictionaryLearning, encode });
@@ -192,18 +220,21 @@ export const mutants: readonly Mutant[] = [
     operator: 'gradients',
     name: 'b_enc untrained',
     imitates: 'bartbussmann/matryoshka_sae: b_enc is a parameter and gets no gradient',
+    diagnosis: [law.b_enc],
     run: replacing('grad.b_enc', (outputs) => outputs['grad.b_enc'].data.map(() => 0)),
   },
   {
     operator: 'gradients',
     name: 'a gradient for latents that were not selected',
     imitates: 'the mask of the selection left out, as in a straight-through estimator',
+    diagnosis: [law.unselected],
     run: leaking,
   },
   {
     operator: 'gradients',
     name: 'auxk never propagated',
     imitates: 'crosscode pull 3: auxk computed and logged, without any effect',
+    diagnosis: [law.auxk],
     run: changing(({ forward }) => {
       const auxk = forward.auxk.map((term) => ({ ...term, gradient: zeros(term.gradient) }));
       return { forward: { ...forward, auxk } };
@@ -213,6 +244,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'gradients',
     name: 'alpha applied to auxk once more',
     imitates: 'dictionary_learning pull 34: the weight applied twice',
+    diagnosis: [law.auxk],
     run: changing(({ forward }) => {
       const auxk = forward.auxk.map((term) => ({
         ...term,
@@ -225,6 +257,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'gradients',
     name: 'residual of auxk not detached',
     imitates: 'BatchTopK issue 4, sparsify issue 57, SAELens pull 432, dictionary_learning db2b564',
+    diagnosis: [law.detached],
     run: changing(() => ({}), {
       auxk: { ...dictionaryLearning.auxk, residual: 'attached' },
     }),
@@ -233,6 +266,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'gradients',
     name: 'auxk trains the decoder alone',
     imitates: 'latents of auxk detached from the encoder',
+    diagnosis: [law.b_enc, law.W_enc],
     run: (call) => {
       const none = tensor(
         call.inputs.auxk_latents.shape,
@@ -244,8 +278,16 @@ export const mutants: readonly Mutant[] = [
   },
   {
     operator: 'gradients',
+    name: 'W_dec stored in bfloat16',
+    imitates: 'a product of latents and errors whose accumulator is as narrow as its operands',
+    diagnosis: [agreement],
+    run: replacing('grad.W_dec', (outputs) => outputs['grad.W_dec'].data.map(toBfloat16)),
+  },
+  {
+    operator: 'gradients',
     name: 'NaN becomes 0',
     imitates: 'gradients sanitised before they are clipped',
+    diagnosis: [nonFinite],
     run: (call) =>
       Object.fromEntries(
         Object.entries(gradients.reference(call)).map(([name, { shape, data }]) => [

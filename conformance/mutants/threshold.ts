@@ -48,35 +48,50 @@ function rowMinima({ inputs: { latents } }: Call, empty: number): number[] {
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
+/** Laws that tell what is wrong. */
+const law = {
+  first: 'the first update takes the smallest positive latent as it is',
+  values: 'only the values of latents matter, not their places',
+  share:
+    'a later update, from a threshold of 0 too, takes 1 - decay of the way to the smallest positive latent',
+  empty: 'without a positive latent a threshold that was set shrinks to decay times itself',
+  refused: 'refuses a first update without a positive latent, or returns NaN',
+} as const;
+
 export const mutants: readonly Mutant[] = [
   {
     operator: 'update-threshold',
     name: "mean of each row's smallest positive latent",
     imitates: "dictionary_learning's TopKTrainer, where a row without one makes it infinite",
+    diagnosis: [law.first, law.values],
     run: updating((_, call) => mean(rowMinima(call, Infinity))),
   },
   {
     operator: 'update-threshold',
     name: "mean of each row's smallest positive latent, rows without one left out",
     imitates: 'a threshold per row averaged over the batch',
+    diagnosis: [law.first, law.values],
     run: updating((_, call) => mean(rowMinima(call, NaN).filter((value) => value > 0))),
   },
   {
     operator: 'update-threshold',
     name: 'largest latent',
     imitates: 'a maximum for a minimum',
+    diagnosis: [law.first],
     run: updating((positive) => Math.max(...positive)),
   },
   {
     operator: 'update-threshold',
     name: 'mean of all positive latents',
     imitates: 'a threshold from the mean activation',
+    diagnosis: [law.first],
     run: updating(mean),
   },
   {
     operator: 'update-threshold',
     name: 'smallest of all values, zeros included',
     imitates: 'a minimum that does not leave out what was not selected, or that reads acts',
+    diagnosis: [law.first],
     run: updating((_, call) => Math.min(...call.inputs.latents.data)),
   },
   {
@@ -84,6 +99,7 @@ export const mutants: readonly Mutant[] = [
     name: 'the initial -1 averaged in',
     imitates:
       'bartbussmann/matryoshka_sae and SAELens, which average from the first update, with a start of -1',
+    diagnosis: [law.first],
     run: updating(smallest, ({ threshold, decay, found }) =>
       threshold < 0 && found === null ? NaN : decay * threshold + (1 - decay) * (found ?? 0),
     ),
@@ -92,12 +108,14 @@ export const mutants: readonly Mutant[] = [
     operator: 'update-threshold',
     name: 'weights of old and new exchanged',
     imitates: 'decay taken for the weight of the new value, as SAELens names its topk_threshold_lr',
+    diagnosis: [law.share],
     run: updating(smallest, (parts) => published({ ...parts, decay: 1 - parts.decay })),
   },
   {
     operator: 'update-threshold',
     name: 'kept where nothing is positive',
     imitates: 'bartbussmann/matryoshka_sae and SAELens: an empty batch is skipped',
+    diagnosis: [law.empty],
     run: updating(smallest, (parts) =>
       parts.found === null && parts.threshold >= 0 ? parts.threshold : published(parts),
     ),
@@ -106,6 +124,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'update-threshold',
     name: 'a threshold of 0 taken for one never set',
     imitates: 'start 0 (bartbussmann/matryoshka_sae, SAELens) tested with > 0',
+    diagnosis: [law.share],
     run: updating(smallest, (parts) =>
       parts.threshold <= 0 ? (parts.found ?? NaN) : published(parts),
     ),
@@ -114,6 +133,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'update-threshold',
     name: 'an empty first update leaves -1',
     imitates: 'a skipped update, where the published code raises',
+    diagnosis: [law.refused],
     run: updating(smallest, (parts) =>
       parts.threshold < 0 ? (parts.found ?? parts.threshold) : published(parts),
     ),
@@ -122,6 +142,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'update-threshold',
     name: 'always assigned',
     imitates: 'the last batch taken for the average',
+    diagnosis: [law.share],
     run: updating(
       smallest,
       ({ found, threshold, decay }) => found ?? (threshold < 0 ? NaN : decay * threshold),
@@ -131,6 +152,7 @@ export const mutants: readonly Mutant[] = [
     operator: 'update-threshold',
     name: 'average kept in bfloat16',
     imitates: 'dictionary_learning 17aa5d5, SAELens pull 728: under autocast the average stalls',
+    diagnosis: [law.first, law.share],
     run: updating(smallest, (parts) => {
       const bits = new Uint32Array(Float32Array.of(published(parts)).buffer);
       bits[0] = ((bits[0] + 0x8000) & 0xffff0000) >>> 0;

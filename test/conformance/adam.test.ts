@@ -1,6 +1,5 @@
 /**
- * clip-gradients, learning-rate and adam-update: the reference keeps their laws, float32 in other orders keeps them, and
- * no mutant does.
+ * clip-gradients, learning-rate and adam-update: the reference keeps their laws, float32 in other orders keeps them.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -15,8 +14,6 @@ import {
 } from '../../conformance/kernels/adam.ts';
 import { clipCalls } from '../../conformance/kernels/clip-gradients.ts';
 import { rateCalls } from '../../conformance/kernels/learning-rate.ts';
-import { mutants } from '../../conformance/mutants/adam.ts';
-import { rejectMutant } from '../../conformance/reject.ts';
 import { numberOf, scalar, tensor } from '../../conformance/tensors.ts';
 import { brokenLaws, flush } from './broken-laws.ts';
 
@@ -235,12 +232,4 @@ describe('adam-update', () => {
       share(({ inputs }) => inputs.gradient.data.some((g) => g !== 0 && g * g < 2 ** -149)),
     ).toBeGreaterThan(0.05);
   });
-});
-
-test.each(mutants)('$operator rejects: $name', async (mutant) => {
-  for (const seed of [1, 2, 3]) {
-    const specs = [clipGradients, learningRate, adamUpdate];
-    const { by } = await rejectMutant(mutant, specs, { runs: 200, seed });
-    expect(by?.outcome, `seed ${seed}`).toMatch(/fail|crashed/);
-  }
 });

@@ -1,13 +1,11 @@
 /**
- * auxk's laws: the reference keeps them, float32 in another order keeps them, and no mutant does.
+ * auxk's laws: the reference keeps them, float32 in another order keeps them.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { float32, float64 } from '../../conformance/error-model.ts';
 import type { Call, Operator } from '../../conformance/kernel.ts';
 import { auxk, auxkCalls } from '../../conformance/kernels/auxk.ts';
-import { mutants } from '../../conformance/mutants/auxk.ts';
-import { rejectMutant } from '../../conformance/reject.ts';
 import { numberOf, scalar, tensor, toMatrix } from '../../conformance/tensors.ts';
 import { brokenLaws, flush } from './broken-laws.ts';
 
@@ -88,13 +86,6 @@ describe('auxk', () => {
     const profile = { ...float32, flushesSubnormals: true };
     expect(await brokenLaws(auxk, fromTheEnd(flush, false), profile, 500)).toEqual([]);
     expect(await brokenLaws(auxk, fromTheEnd(flush, true), profile, 500)).toEqual([]);
-  });
-
-  test.each(mutants)('rejects: $name', async (mutant) => {
-    for (const seed of [1, 2, 3]) {
-      const { by } = await rejectMutant(mutant, [auxk], { runs: 200, seed });
-      expect(by?.outcome, `seed ${seed}`).toMatch(/fail|crashed/);
-    }
   });
 
   test('generated calls reach every class', () => {

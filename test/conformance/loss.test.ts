@@ -1,13 +1,11 @@
 /**
- * loss's laws: the reference keeps them, float32 in another order keeps them, and no mutant does.
+ * loss's laws: the reference keeps them, float32 in another order keeps them.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { float32, float64 } from '../../conformance/error-model.ts';
 import type { Operator } from '../../conformance/kernel.ts';
 import { levelsOf, loss, lossCalls } from '../../conformance/kernels/loss.ts';
-import { mutants } from '../../conformance/mutants/loss.ts';
-import { rejectMutant } from '../../conformance/reject.ts';
 import { fromVector, numbersOf, scalar, toMatrix } from '../../conformance/tensors.ts';
 import { brokenLaws, flush } from './broken-laws.ts';
 
@@ -76,13 +74,6 @@ describe('loss', () => {
     const profile = { ...float32, flushesSubnormals: true };
     expect(await brokenLaws(loss, rowByRow(flush), profile, 500)).toEqual([]);
     expect(await brokenLaws(loss, fused(flush), profile, 500)).toEqual([]);
-  });
-
-  test.each(mutants)('rejects: $name', async (mutant) => {
-    for (const seed of [1, 2, 3]) {
-      const { by } = await rejectMutant(mutant, [loss], { runs: 200, seed });
-      expect(by?.outcome, `seed ${seed}`).toMatch(/fail|crashed/);
-    }
   });
 
   test('generated calls reach every class', () => {

@@ -49,7 +49,13 @@ function forwardOf(k: number, deadShare: number, dialect: Dialect, params: SaePa
   // As float32 holds it, so that both sides receive the same.
   const gradient = { ...aux.gradient, data: aux.gradient.data.map(Math.fround) };
   const x = randomMatrix(rows, d_in, uniform);
-  return { x, pre, latents: batchTopK(acts, k), errors, auxk: [{ ...aux, gradient, level: prefixes.length }] };
+  return {
+    x,
+    pre,
+    latents: batchTopK(acts, k),
+    errors,
+    auxk: [{ ...aux, gradient, level: prefixes.length }],
+  };
 }
 
 /** Every sum of the gradients with the sizes of its terms: what their bounds are relative to. */

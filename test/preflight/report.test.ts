@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { certificate } from '../../conformance/certificate.ts';
+import { certificate } from '../../conformance/records/certificate.ts';
 import { specs } from '../../conformance/kernels/all.ts';
 import { runLaws } from '../../conformance/run.ts';
 import { diagnose } from '../../gpu/doctor.ts';

@@ -62,6 +62,24 @@ describe('the geometric median', () => {
     expect(moved).toBeGreaterThan(1e-8);
   });
 
+  test('stops after 100 rounds at most', () => {
+    // Sides are seen under a little less than 120° from the third corner, so rounds hardly move.
+    const points = fromRows([
+      [0, 0],
+      [4, 0],
+      [2, 1.1547],
+    ]);
+    let from = columnMeans(points);
+    let moved = NaN;
+    for (let round = 0; round < 100; round++) {
+      const next = weiszfeld(points, from);
+      moved = norm(next.map((value, t) => value - from[t]));
+      from = next;
+    }
+    expect(moved).toBeGreaterThan(1e-5);
+    expect(geometricMedian(points)).toEqual(from);
+  });
+
   test('hardly follows one far row', () => {
     const [x] = geometricMedian(
       fromRows([

@@ -5,9 +5,16 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Dialect } from '../../reference/dialects.ts';
+import {
+  dictionaryLearning,
+  saelens,
+  saelensJumpRelu,
+  withDecision,
+  type Dialect,
+} from '../../reference/dialects.ts';
+import { gradients, type Forward } from '../../reference/gradients.ts';
 import { levelCoefficients } from '../../reference/loss.ts';
-import { norm, row, type Matrix } from '../../reference/matrix.ts';
+import { fromRows, matrix, norm, row, type Matrix } from '../../reference/matrix.ts';
 import { eachParam, paramNames, valuesOf, type SaeParams } from '../../reference/params.ts';
 import { trainStep, type StepResult } from '../../reference/train-step.ts';
 import {
@@ -18,6 +25,7 @@ import {
   prefixes,
   rows,
   wordDecisions,
+  worldOf,
   worlds,
   type World,
 } from './worlds.ts';
@@ -145,25 +153,36 @@ test('the reported loss is what it is by definition', () => {
 const isDerivative = ({ defaults, jumpRelu }: Dialect): boolean =>
   defaults.selection !== 'jump' || jumpRelu.inputGradient === 'gate';
 
-test('gradients are differences of the loss, whatever the dialect decides', () => {
-  fc.assert(
-    fc.property(worlds(isDerivative), (world) => {
-      const held = step(world);
-      const { params } = world.state;
-      for (const name of paramNames) {
-        const values = valuesOf(params, name);
-        const expected = values.map((_, at) =>
-          derivative((by) => {
-            const one = eachParam(params, (other) =>
-              other === name ? moved(values, at, by) : valuesOf(params, other),
-            );
-            return lossOf(world, held, { params: one, x: held.input });
-          }),
+function expectDifferences(world: World): void {
+  const held = step(world);
+  const { params } = world.state;
+  for (const name of paramNames) {
+    const values = valuesOf(params, name);
+    const expected = values.map((_, at) =>
+      derivative((by) => {
+        const one = eachParam(params, (other) =>
+          other === name ? moved(values, at, by) : valuesOf(params, other),
         );
-        expect(difference(valuesOf(held.gradients, name), expected), name).toBeLessThan(1e-6);
-      }
+        return lossOf(world, held, { params: one, x: held.input });
+      }),
+    );
+    expect(difference(valuesOf(held.gradients, name), expected), name).toBeLessThan(1e-6);
+  }
+}
+
+test('gradients are differences of the loss, whatever the dialect decides', () => {
+  fc.assert(fc.property(worlds(isDerivative), expectDifferences), { numRuns: 25 });
+});
+
+test('an attached auxiliary loss of a level reaches that level’s latents, and none of later ones', () => {
+  const auxk = { values: 'acts', levels: 'each', residual: 'attached', k: 512 } as const;
+  const seeds = fc.record({ dialect: mixtures.filter(isDerivative), seed: fc.nat() });
+  fc.assert(
+    fc.property(seeds, ({ dialect, seed }) => {
+      const world = worldOf({ ...dialect, auxk: { ...dialect.auxk, ...auxk } }, seed);
+      expectDifferences(world);
     }),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
 });
 
@@ -260,6 +279,52 @@ describe('JumpReLU', () => {
         expect(Object.keys(step(world).gradients)).toEqual([...paramNames]);
       }),
       { numRuns: 20 },
+    );
+  });
+});
+
+describe('at exactly 0', () => {
+  const params: SaeParams = {
+    W_enc: fromRows([[1, 1]]),
+    b_enc: new Float64Array(2),
+    W_dec: fromRows([[3], [5]]),
+    b_dec: Float64Array.of(0),
+  };
+  const forward: Forward = {
+    x: fromRows([[2]]),
+    pre: fromRows([[0, 1]]),
+    latents: matrix(1, 2),
+    errors: [matrix(1, 1), matrix(1, 1)],
+    auxk: [
+      {
+        loss: 1,
+        chosen: Uint8Array.of(1, 1),
+        latents: fromRows([[0, 1]]),
+        gradient: fromRows([[1]]),
+        level: 1,
+      },
+    ],
+  };
+  const of = (dialect: Dialect, change: Partial<Forward> = {}, p = params): SaeParams =>
+    gradients({ ...forward, ...change }, p, [2], Float64Array.of(0, 1), dialect);
+
+  test('a chosen act passes nothing back, as ReLU has slope 0 there; a chosen pre-activation does', () => {
+    expect([...of(dictionaryLearning).b_enc]).toEqual([0, 5]);
+    expect([...of(saelens).b_enc]).toEqual([3, 5]);
+  });
+
+  test('JumpReLU without a penalty has the gradients of a penalty that weighs nothing', () => {
+    const jump = { ...params, threshold: Float64Array.of(0.25, 1) };
+    const dialect = withDecision(saelensJumpRelu, 'jumpRelu.bandwidth', 1);
+    const errors = [matrix(1, 1), fromRows([[1]])];
+    const count = { loss: 1, latents: matrix(1, 2), W_dec: matrix(2, 1), count: 1 };
+    const without = of(dialect, { auxk: [], errors }, jump);
+    const weightless = { penalty: count, coefficient: 0 };
+    expect(without).toEqual(of(dialect, { auxk: [], errors, penalty: weightless }, jump));
+    // -(θ / h) · 2 E · w.
+    expect([...without.threshold!]).toEqual([-0.25 * 6, -1 * 10]);
+    expect(without).not.toEqual(
+      of(dialect, { auxk: [], errors, penalty: { penalty: count, coefficient: 1 } }, jump),
     );
   });
 });

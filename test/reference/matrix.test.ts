@@ -81,9 +81,11 @@ describe('products', () => {
   });
 
   test('of sizes that do not fit are refused', () => {
-    expect(() => multiply(a, a)).toThrow('multiply: sizes do not fit, 2 x 3 and 2 x 3');
+    expect(() => multiply(a, a)).toThrow(
+      new RangeError('multiply: sizes do not fit, 2 x 3 and 2 x 3'),
+    );
     expect(() => multiplyTransposed(a, b)).toThrow(
-      'multiplyTransposed: sizes do not fit, 2 x 3 and 3 x 2',
+      new RangeError('multiplyTransposed: sizes do not fit, 2 x 3 and 3 x 2'),
     );
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { dictionaryLearning, type Dialect } from '../../reference/dialects.ts';
-import { fromRows } from '../../reference/matrix.ts';
+import { fromRows, matrix } from '../../reference/matrix.ts';
 import {
   aboveThreshold,
   batchTopK,
@@ -66,9 +66,19 @@ describe('BatchTopK', () => {
     expect([...batchTopK(acts, 1, scores).data]).toEqual([0, 2, 0, 1, 0, 0]);
   });
 
+  test('keeps no act whose score is 0, where fewer than K are positive', () => {
+    const some = fromRows([[5, 1, 4, 2]]);
+    const scores = fromRows([[0, 1, -1, 0]]);
+    expect([...batchTopK(some, 3, scores).data]).toEqual([0, 1, 0, 0]);
+    expect([...topK(some, 4, scores).data]).toEqual([0, 1, 0, 0]);
+  });
+
   test('refuses scores of another shape, and scores that are not finite', () => {
     expect(() => batchTopK(acts, 1, fromRows([[1, 2, 3]]))).toThrow(
       'scores: expected (2, 3) like acts, got (1, 3)',
+    );
+    expect(() => batchTopK(acts, 1, matrix(2, 4))).toThrow(
+      'scores: expected (2, 3) like acts, got (2, 4)',
     );
     expect(() => batchTopK(fromRows([[1, NaN]]), 1)).toThrow(
       'scores: expected finite values, got NaN at [0, 1]',

@@ -33,13 +33,13 @@ export const wordDecisions: typeof decisionList = decisionList.filter(
   ({ values }) => values.length > 1,
 );
 
-/** A published dialect with about every other word decided anew. */
+/** A published dialect with two words of three decided anew. */
 export const mixtures: fc.Arbitrary<Dialect> = fc
   .record({
     base: fc.constantFrom(...Object.values(dialects)),
     words: fc.tuple(
       ...wordDecisions.map(({ values }) =>
-        fc.option(fc.constantFrom(...(values as readonly Value[])), { freq: 2 }),
+        fc.option(fc.constantFrom(...(values as readonly Value[])), { freq: 3 }),
       ),
     ),
     k: fc.constantFrom<Dialect['auxk']['k']>('half-d_in', 0, 1, 3, 512),
