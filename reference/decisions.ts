@@ -109,7 +109,7 @@ export const decisions: Catalogue = {
       seen: 'ILG',
       meaning:
         'What is ranked: acts, or acts times their decoder row’s norm, so that a free norm does not decide who is selected.',
-      onlyIf: hasThreshold,
+      onlyIf: [...hasThreshold, ...hasAuxk],
     },
   },
   inference: {

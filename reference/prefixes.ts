@@ -72,6 +72,7 @@ export function samplePrefixes(
   uniform: () => number,
 ): number[] {
   const available = d_sae - least;
+  if (!(power > 0)) throw new RangeError(`prefixes: expected a power above 0, got ${power}`);
   const whole = [d_sae, count, least].every(Number.isInteger);
   if (!whole || least < 1 || count < 1 || count - 1 > Math.max(available, 0)) {
     throw new RangeError(

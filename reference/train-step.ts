@@ -216,7 +216,8 @@ export function trainStep(
   );
   const auxkLoss = auxk.reduce((sum, term) => sum + term.loss, 0);
 
-  const l0 = meanCount(dialect.jumpRelu.counts === 'latents' ? latents : pre, params.threshold);
+  const countsLatents = params.threshold === undefined || dialect.jumpRelu.counts === 'latents';
+  const l0 = meanCount(countsLatents ? latents : pre, params.threshold);
   const penalty = sparsityPenalty(latents, W_dec, prefixes, l0, targetL0, dialect);
   const { scale: sparsityScale, coefficient } = coefficientOf(l0, averages, step, config);
 

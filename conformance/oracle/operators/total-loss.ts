@@ -71,7 +71,8 @@ export function referenceForward(given: LossCase, reference: Reference): Referen
     alpha,
     dialect,
   );
-  const l0 = countedPerRow(dialect.jumpRelu.counts === 'latents' ? latents : pre, params.threshold);
+  const countsLatents = params.threshold === undefined || dialect.jumpRelu.counts === 'latents';
+  const l0 = countedPerRow(countsLatents ? latents : pre, params.threshold);
   const penalty = reference.penalty.sparsityPenalty(
     latents,
     params.W_dec,

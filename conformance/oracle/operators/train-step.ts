@@ -172,7 +172,7 @@ function judgeCounts({ state, config }: StepCase, got: StepResult, judge: Judge)
     judge.same(`dead[${j}]`, got.dead[j], above ? 1 : 0);
   });
   const thresholds = got.gradients.threshold === undefined ? null : keptThresholds(state, config);
-  const counted = jumpRelu.counts === 'latents' ? latents : pre;
+  const counted = thresholds === null || jumpRelu.counts === 'latents' ? latents : pre;
   const above = counted.data.filter((z, i) => z > (thresholds?.[i % pre.cols] ?? 0)).length;
   judge.near('l0', got.l0, div(real(above), real(pre.rows)));
   judge.same('step', got.state.step, state.step + 1);

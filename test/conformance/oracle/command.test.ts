@@ -6,7 +6,7 @@ import { oracleCommand } from '../../../conformance/oracle/command.ts';
 import { runOracle, type OracleRow } from '../../../conformance/oracle/run.ts';
 import { UsageError } from '../../../training/usage-error.ts';
 
-vi.mock('../../conformance/oracle/run.ts', async (original) => {
+vi.mock('../../../conformance/oracle/run.ts', async (original) => {
   const real = await original<{ runOracle: typeof runOracle }>();
   return { ...real, runOracle: vi.fn(real.runOracle) };
 });
