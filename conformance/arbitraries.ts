@@ -18,7 +18,7 @@ export interface Sizes {
 export const sizes: fc.Arbitrary<Sizes> = fc
   .record({
     lead: fc.oneof(
-      { weight: 4, arbitrary: fc.tuple(fc.integer({ min: 1, max: 6 })) },
+      { weight: 2, arbitrary: fc.tuple(fc.integer({ min: 1, max: 6 })) },
       {
         weight: 1,
         arbitrary: fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 3 })),

@@ -69,7 +69,7 @@ const besideNorm = (smaller: Call, larger: Call): Call[] => {
 /** max_norm as published, about the size of the 1e-6 added to the norm, and beside the norm itself. */
 export const clipCalls: fc.Arbitrary<Call> = smallerCalls(
   fc
-    .oneof({ weight: 3, arbitrary: gradientTensors }, { weight: 1, arbitrary: singleValue })
+    .oneof({ weight: 3, arbitrary: gradientTensors }, { weight: 2, arbitrary: singleValue })
     .chain((inputs) => {
       const total = normOf(inputs);
       const beside = [0.5, 1, 1, 2].map((times) => Math.fround(times * total));

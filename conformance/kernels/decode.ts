@@ -289,21 +289,23 @@ function storing(value: number, profile: Profile): number {
 
 const rowAlone: Law = law(
   'a row decodes alone as it does in a batch',
-  decodeCalls.chain((call) =>
-    fc.nat({ max: toMatrix(call.inputs.latents).rows - 1 }).map((b) => ({ call, b })),
-  ),
-  async ({ call, b }, { run, profile }) => {
+  only(decodeCalls),
+  async ({ call }, { run, profile }) => {
     const { rows, cols, data } = toMatrix(call.inputs.latents);
-    const alone = withLatents(call, tensor([1, cols], data.slice(b * cols, (b + 1) * cols)));
-    const got = (await run(alone)).reconstructions;
     const together = (await run(call)).reconstructions.data;
-    const d_in = got.shape[2];
-    const expected = got.data.map(
-      (_, i) => together[(Math.floor(i / d_in) * rows + b) * d_in + (i % d_in)],
-    );
-    const bound = boundsOf(alone, profile).data;
-    const name = `reconstructions of row ${b} alone`;
-    return compareTensor(name, got, tensor(got.shape, expected), (i) => 2 * bound[i]);
+    for (let b = 0; b < rows; b++) {
+      const alone = withLatents(call, tensor([1, cols], data.slice(b * cols, (b + 1) * cols)));
+      const got = (await run(alone)).reconstructions;
+      const d_in = got.shape[2];
+      const expected = got.data.map(
+        (_, i) => together[(Math.floor(i / d_in) * rows + b) * d_in + (i % d_in)],
+      );
+      const bound = boundsOf(alone, profile).data;
+      const name = `reconstructions of row ${b} alone`;
+      const wrong = compareTensor(name, got, tensor(got.shape, expected), (i) => 2 * bound[i]);
+      if (wrong !== null) return wrong;
+    }
+    return null;
   },
 );
 

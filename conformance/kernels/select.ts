@@ -62,10 +62,21 @@ export const tieFreeCalls: fc.Arbitrary<Call> = smallerCalls(
   },
 );
 
+/** 0, 1 and 2: rows with ties wherever they are cut. */
+const fewValues = (shape: readonly number[]): fc.Arbitrary<Tensor> => {
+  const length = shape.reduce((product, n) => product * n, 1);
+  return fc
+    .array(fc.integer({ min: 0, max: 2 }), { minLength: length, maxLength: length })
+    .map((data) => tensor(shape, data));
+};
+
 const rowCalls: fc.Arbitrary<Call> = smallerCalls(
   sizes.chain(({ lead, d_sae }) =>
     fc
-      .record({ acts: actsOf([...lead, d_sae]), k: fc.integer({ min: 0, max: d_sae }) })
+      .record({
+        acts: fc.oneof(actsOf([...lead, d_sae]), fewValues([...lead, d_sae])),
+        k: fc.integer({ min: 0, max: d_sae }),
+      })
       .map(({ acts, k }) => ({ config: { k }, inputs: { acts } })),
   ),
   actsWords,

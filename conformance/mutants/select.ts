@@ -229,7 +229,7 @@ export const mutants: readonly Mutant[] = [
     name: 'threshold in units of the largest act of the batch',
     imitates:
       'a threshold of rescaled acts compared with acts as they are, and the other way round',
-    diagnosis: [gate.alone],
+    diagnosis: [gate.alone, gate.between],
     run: selecting((call) => {
       const acts = actsOf(call);
       const [threshold] = call.inputs.threshold.data;
