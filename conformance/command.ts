@@ -9,7 +9,8 @@ import type { Command } from 'commander';
 import { requireWritableFolder, writeTextAtomically } from '../training/atomic-file.ts';
 import { colours } from '../training/colours.ts';
 import { wholeNumber } from '../training/option-values.ts';
-import { usage, UsageError } from '../training/usage-error.ts';
+import { fileError } from '../training/file-error.ts';
+import { usage } from '../training/usage-error.ts';
 import { certificate, type Certificate } from './records/certificate.ts';
 import {
   forgetFailure,
@@ -217,7 +218,7 @@ async function readExpectations(path: string | undefined): Promise<Expectation[]
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+    throw fileError(error, path);
   }
   return usage(() => expectationsOf(text, path));
 }

@@ -40,24 +40,40 @@ export function roundTo(value: number, format: FloatFormat): number {
   return Math.sign(value) * (rounded > largest ? Infinity : rounded);
 }
 
+/** What values of each format are stored and sent as. */
+export const storedAs = {
+  float64: 'F64',
+  float32: 'F32',
+  tf32: 'F32',
+  bfloat16: 'BF16',
+  float16: 'F16',
+} as const;
+
 /** Values rounded to a format, and how they are stored in it. */
 export function encodeFloats(
   values: Float64Array,
   format: FloatFormat,
 ): {
-  readonly dtype: 'F64' | 'F32' | 'BF16' | 'F16';
+  readonly dtype: (typeof storedAs)[FloatFormat];
   readonly values: Float64Array | Float32Array | Uint16Array;
 } {
+  return { dtype: storedAs[format], values: stored(values, format) };
+}
+
+function stored(
+  values: Float64Array,
+  format: FloatFormat,
+): Float64Array | Float32Array | Uint16Array {
   switch (format) {
     case 'float64':
-      return { dtype: 'F64', values };
+      return values;
     case 'float32':
     case 'tf32':
-      return { dtype: 'F32', values: new Float32Array(values) };
+      return new Float32Array(values);
     case 'bfloat16':
-      return { dtype: 'BF16', values: Uint16Array.from(values, bfloat16Bits) };
+      return Uint16Array.from(values, bfloat16Bits);
     case 'float16':
-      return { dtype: 'F16', values: Uint16Array.from(values, float16Bits) };
+      return Uint16Array.from(values, float16Bits);
   }
 }
 

@@ -7,16 +7,7 @@ import { float32, type Profile } from './error-model.ts';
 import type { Hello } from './kernel-hello.ts';
 import type { Answer, KernelProcess } from './kernel-process.ts';
 import { Violation, type Call, type Kernels, type KernelSpec, type Operator } from './kernel.ts';
-import { unitRoundoff, type FloatFormat } from './number-formats.ts';
-
-/** What the other side sends values of each format as. */
-const sentAs: Readonly<Record<FloatFormat, string>> = {
-  float64: 'F64',
-  float32: 'F32',
-  tf32: 'F32',
-  bfloat16: 'BF16',
-  float16: 'F16',
-};
+import { storedAs, unitRoundoff, type FloatFormat } from './number-formats.ts';
 
 /** The arithmetic a kernel declares, in one of its dtypes. */
 export function profileOf(dtype: FloatFormat, hello: Hello): Profile {
@@ -78,10 +69,10 @@ function requireConduct(
   }
   for (const name of outputs) {
     const got = dtypes[name];
-    if (got !== undefined && got !== sentAs[dtype]) {
+    if (got !== undefined && got !== storedAs[dtype]) {
       throw new Violation(
         'outputs',
-        `${name} has dtype ${got}, expected ${sentAs[dtype]} (${dtype})`,
+        `${name} has dtype ${got}, expected ${storedAs[dtype]} (${dtype})`,
         call,
       );
     }

@@ -182,9 +182,9 @@ export async function runUnits(
   { path, onResult, skipped, first }: UnitOptions,
 ): Promise<UnitResult[]> {
   const results: UnitResult[] = [];
+  let own: UnitResult[] = []; // of the law at hand: units come law by law
   for (let at = 0; at < units.length; at++) {
     const { spec, law, chunk, runs, seed } = units[at];
-    const own = results.filter((result) => result.kernel === spec.name && result.law === law.name);
     if (own.every(({ outcome }) => outcome === 'pass')) {
       const reason = skipped?.(spec.name, law.name);
       const known = chunk === 0 ? first?.(spec.name, law.name) : undefined;
@@ -200,7 +200,10 @@ export async function runUnits(
       own.push({ ...result, chunk });
     }
     const next = units.at(at + 1);
-    if (next?.law !== law || next.spec !== spec) onResult?.(lawResults(own)[0]);
+    if (next?.law !== law || next.spec !== spec) {
+      onResult?.(lawResults(own)[0]);
+      own = [];
+    }
     // Kernels in process answer at once, so that nothing else, an interrupt among it, would get a turn.
     await setImmediate();
   }

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { fileError } from '../../training/file-error.ts';
 import { UsageError } from '../../training/usage-error.ts';
 import type { Certificate } from './certificate.ts';
 
@@ -43,9 +44,15 @@ const schema = z.looseObject({
 
 /** @throws {@link UsageError} naming the file and the field that is missing or not what it should be. */
 export async function readCertificate(path: string): Promise<Certificate> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw fileError(error, path);
+  }
   let json: unknown;
   try {
-    json = JSON.parse(await readFile(path, 'utf8'));
+    json = JSON.parse(text);
   } catch (error) {
     throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -61,7 +61,17 @@ export interface CertificateFacts {
   readonly units?: readonly UnitResult[];
 }
 
-/** Verdict `pass`: at least one case ran, and no law failed, crashed or passed against expectation. */
+/** `pass`: at least one case ran, no law failed, crashed or passed against expectation, and no expectation is stale. */
+export function verdictOf(
+  laws: readonly { readonly outcome: Outcome; readonly cases: number }[],
+  stale: readonly string[] = [],
+): Certificate['verdict'] {
+  const { fail, crashed, unexpectedPass } = countOutcomes(laws);
+  const ran = laws.some(({ cases }) => cases > 0);
+  return ran && fail + crashed + unexpectedPass + stale.length === 0 ? 'pass' : 'fail';
+}
+
+/** The record of a run. */
 export function certificate(
   results: readonly LawResult[],
   kernels: Pick<Kernels, 'name' | 'dtype'>,
@@ -70,8 +80,6 @@ export function certificate(
 ): Certificate {
   const { device, seed, runs, files, stale, shard, units } = facts;
   const counts = countOutcomes(results);
-  const cases = results.reduce((sum, result) => sum + result.cases, 0);
-  const bad = counts.fail + counts.crashed + counts.unexpectedPass + (stale?.length ?? 0);
   const record: Omit<Certificate, 'digest'> = {
     format: 2,
     version,
@@ -80,7 +88,7 @@ export function certificate(
     dtype: kernels.dtype,
     seed,
     runs,
-    verdict: bad === 0 && cases > 0 ? 'pass' : 'fail',
+    verdict: verdictOf(results, stale),
     kernels: results.map((result) => certified(result, specs, seed)),
     counts,
     ...(files && { files }),

@@ -4,7 +4,7 @@
  * @module
  */
 import { version } from '../../reference/version.ts';
-import { digestOf, drawnDigest, type Certificate } from './certificate.ts';
+import { digestOf, drawnDigest, verdictOf, type Certificate } from './certificate.ts';
 import type { KernelSpec } from '../kernel.ts';
 import { countOutcomes, type LawResult } from '../run.ts';
 
@@ -17,9 +17,7 @@ export interface Check {
 /** Everything that can be told from the record and this copy of the suite. */
 export function verifyCertificate(record: Certificate, specs: readonly KernelSpec[]): Check[] {
   const counts = countOutcomes(record.kernels);
-  const cases = record.kernels.reduce((sum, law) => sum + law.cases, 0);
-  const bad = counts.fail + counts.crashed + counts.unexpectedPass + (record.stale?.length ?? 0);
-  const verdict = bad === 0 && cases > 0 ? 'pass' : 'fail';
+  const verdict = verdictOf(record.kernels, record.stale);
   const listed = new Set(record.kernels.map(({ kernel, law }) => `${kernel}: ${law}`));
   const operators = new Set(record.kernels.map(({ kernel }) => kernel));
   const missing = specs
