@@ -80,6 +80,7 @@ export function lawResults(units: readonly UnitResult[]): LawResult[] {
       cases: sum(({ cases }) => cases),
       seconds: sum(({ seconds }) => seconds),
       ...(last.failure && { failure: last.failure }),
+      ...(last.reason !== undefined && { reason: last.reason }),
     };
   });
 }

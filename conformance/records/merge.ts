@@ -37,6 +37,12 @@ export function mergeShards(
         );
       }
     }
+    const changed = changedFile(first.files ?? {}, record.files ?? {});
+    if (changed !== undefined) {
+      throw new UsageError(
+        `${name}: ${changed} is not the file it was in ${firstName}: not the same kernels`,
+      );
+    }
     if (record.shard.count !== count) {
       throw new UsageError(
         `${name}: one of ${record.shard.count} shards, ${firstName} of ${count}`,
@@ -67,6 +73,14 @@ export function mergeShards(
       stale,
     },
   );
+}
+
+/** A file whose hash differs, or that only one of them knows. */
+function changedFile(
+  one: Readonly<Record<string, string>>,
+  other: Readonly<Record<string, string>>,
+): string | undefined {
+  return Object.keys({ ...one, ...other }).find((file) => one[file] !== other[file]);
 }
 
 /** Units as a whole run has them: by operator, law and place. */
