@@ -4,9 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { backendNamed } from '../gpu/backend.ts';
+import { choose, computeNamed, type ComputeName } from '../gpu/choose.ts';
 import { portKernels } from '../gpu/kernels.ts';
-import { usage, UsageError } from '../training/usage-error.ts';
+import { threadsKernels } from '../gpu/threads/operators.ts';
+import { UsageError } from '../training/usage-error.ts';
 import type { Kernels, KernelSpec } from './kernel.ts';
 import { openKernelProcess } from './kernel-process.ts';
 import { specs } from './kernels/all.ts';
@@ -54,7 +55,17 @@ export async function openKernels(
     const device = `Node ${process.version}, plain TypeScript`;
     return { kernels: referenceKernels, device, notes: [], close };
   }
-  return { ...(await portKernels(usage(() => backendNamed(backend)))), close };
+  return computed(computeNamed(backend));
+}
+
+/** Our own kernels, on what was asked for or the best there is. */
+export async function computed(name: ComputeName | 'auto'): Promise<Opened> {
+  const { name: chosen, better } = await choose(name);
+  if (chosen !== 'threads') {
+    return { ...(await portKernels(name === 'auto' ? 'auto' : chosen)), close: () => {} };
+  }
+  const notes = better.map(({ rank, reason, remedy }) => `not ${rank}: ${reason} (${remedy})`);
+  return { ...threadsKernels(), notes };
 }
 
 async function openProcess(

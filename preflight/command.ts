@@ -5,10 +5,9 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { colours } from '../training/colours.ts';
-import { backendNamed } from '../gpu/backend.ts';
+import { computeNamed } from '../gpu/choose.ts';
 import { requireWritableFolder, writeTextAtomically } from '../training/atomic-file.ts';
 import { wholeNumber } from '../training/option-values.ts';
-import { usage } from '../training/usage-error.ts';
 import { createListener } from './listener.ts';
 import type { PreflightRecord } from './preflight.ts';
 
@@ -28,7 +27,7 @@ export function addPreflightCommand(program: Command): void {
     .description(
       'Diagnoses backends, certifies the chosen one, shows reduced absorption on a known tree, trains briefly on real activations, and ends in GO or NO-GO.',
     )
-    .option('--backend <name>', 'auto, tensorflow, webgpu, wasm or cpu', 'auto')
+    .option('--backend <name>', 'auto, threads, tensorflow, webgpu, wasm or cpu', 'auto')
     .option('--out <folder>', 'for preflight.json and report.html (default: runs/preflight-<date>)')
     .option('--seed <n>', 'seed of everything random', wholeNumber('--seed', 0), 0)
     .option('--seeds <n>', 'training seeds of the tree experiment', wholeNumber('--seeds', 1), 5)
@@ -45,7 +44,7 @@ export function addPreflightCommand(program: Command): void {
 }
 
 async function preflight(flags: Flags): Promise<number> {
-  const backend = usage(() => backendNamed(flags.backend));
+  const backend = computeNamed(flags.backend);
   const { seed } = flags;
   const out = flags.out ?? join('runs', `preflight-${dateStamp(new Date())}`);
   await requireWritableFolder(out, '--out');

@@ -3,12 +3,12 @@
  * kernels, the tree experiment, and a short training run on real activations, each with a verdict of its own.
  * @module
  */
+import { computed } from '../conformance/open-kernels.ts';
 import { certificate, type Certificate } from '../conformance/records/certificate.ts';
 import { specs } from '../conformance/kernels/all.ts';
 import { runLaws, type LawResult } from '../conformance/run.ts';
-import type { BackendName } from '../gpu/backend.ts';
+import type { ComputeName } from '../gpu/choose.ts';
 import { diagnose, type Diagnosis } from '../gpu/doctor.ts';
-import { portKernels } from '../gpu/kernels.ts';
 import { version } from '../reference/version.ts';
 import { treeSettings } from '../synthetic/experiments/tree-settings.ts';
 import { runTree, type TreeProgress, type TreeResults } from '../synthetic/experiments/tree.ts';
@@ -38,7 +38,7 @@ export interface PreflightRecord {
 }
 
 export interface PreflightOptions {
-  readonly backend: BackendName | 'auto';
+  readonly backend: ComputeName | 'auto';
   readonly seed: number;
   /** Training seeds of the tree experiment. */
   readonly seeds: number;
@@ -121,13 +121,13 @@ async function certifyBackend({
   signal,
   on,
 }: PreflightOptions): Promise<Certificate> {
-  const { kernels, device, notes } = await portKernels(backend);
+  const { kernels, device, notes, close } = await computed(backend);
   on.backend(`${kernels.name}: ${device}`);
   for (const note of notes) on.backend(note);
   const laws = specs.reduce((sum, spec) => sum + spec.laws.length, 0);
   const results = await runLaws(specs, kernels, { runs: CASES, seed }, (result) => {
     on.law(result, laws);
     signal.throwIfAborted();
-  });
+  }).finally(close);
   return certificate(results, kernels, specs, { device, seed, runs: CASES });
 }

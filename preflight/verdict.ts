@@ -3,7 +3,7 @@
  * @module
  */
 import type { Certificate } from '../conformance/records/certificate.ts';
-import type { BackendName } from '../gpu/backend.ts';
+import type { ComputeName } from '../gpu/choose.ts';
 import type { Diagnosis } from '../gpu/doctor.ts';
 import type { TreeResults } from '../synthetic/experiments/tree.ts';
 import type { SampleResults } from '../training/sample-run.ts';
@@ -25,7 +25,7 @@ function judgement(go: boolean, reason: string): Judgement {
 }
 
 /** The backend asked for works. */
-export function judgeDoctor(diagnosis: Diagnosis, asked: BackendName | 'auto'): Judgement {
+export function judgeDoctor(diagnosis: Diagnosis, asked: ComputeName | 'auto'): Judgement {
   const name = asked === 'auto' ? diagnosis.auto : asked;
   const record = diagnosis.backends.find((backend) => backend.name === name);
   if (record === undefined) return judgement(false, 'no backend works on this machine');

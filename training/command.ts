@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Dialect } from '../reference/dialects.ts';
 import { colours } from './colours.ts';
-import { backendNames } from '../gpu/backend.ts';
+import { computeNames, type ComputeName } from '../gpu/choose.ts';
 import { dialectHelp, readDialect } from './dialect-file.ts';
 import type { Evaluations } from './evaluate.ts';
 import { SAE_CONFIG, SAE_WEIGHTS } from './formats/sae.ts';
@@ -45,7 +45,11 @@ interface Options {
   readonly json?: true;
 }
 
-const backends = ['auto', ...backendNames, 'reference'] as const;
+const backends: readonly (ComputeName | 'auto' | 'reference')[] = [
+  'auto',
+  ...computeNames,
+  'reference',
+];
 const architectures = ['matryoshka', 'batchtopk'] as const;
 
 export function addTrainCommand(program: Command): void {

@@ -2,7 +2,7 @@
  * What a user asks of a training run, and what that comes to once the activations are known.
  * @module
  */
-import type { BackendName } from '../gpu/backend.ts';
+import type { ComputeName } from '../gpu/choose.ts';
 import { decided, decisionList, dictionaryLearning, type Dialect } from '../reference/dialects.ts';
 import { prefixesFromFractions } from '../reference/prefixes.ts';
 import { trainConfig } from '../reference/train-config.ts';
@@ -25,7 +25,7 @@ export interface RunSettings {
   readonly tensor?: string | undefined;
   /** Folder of checkpoint, weights and cfg.json. */
   readonly out: string;
-  readonly backend: BackendName | 'auto' | 'reference';
+  readonly backend: ComputeName | 'auto' | 'reference';
   /** Default dictionary_learning's. */
   readonly dialect?: Dialect | undefined;
   readonly architecture: 'batchtopk' | 'matryoshka';

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { BackendName } from '../gpu/backend.ts';
+import type { ComputeName } from '../gpu/choose.ts';
 import type { Evaluation } from './evaluate.ts';
 import type { RunSettings } from './run-settings.ts';
 import { train, type Progress } from './train.ts';
@@ -42,7 +42,7 @@ export const sampleSettings: SampleSettings = {
 };
 
 export interface SampleOptions {
-  readonly backend: BackendName | 'auto' | 'reference';
+  readonly backend: ComputeName | 'auto' | 'reference';
   readonly seed: number;
   readonly onProgress?: (progress: SampleProgress) => void;
   readonly signal?: AbortSignal;

@@ -1,0 +1,223 @@
+/**
+ * gradients: every latent's own, from the rows that selected it. A latent that no row selected has none, exactly, and costs
+ * nothing. A chunk is some panels of 12 latents.
+ */
+import { startsFromCounts, startsFromEnds } from './select';
+import { addScaled, copy, dot, zero } from './vector';
+
+const LATENTS = 12;
+
+@unmanaged
+export class LatentsTask {
+  latents: i32;
+  rows: i32;
+  d_in: i32;
+  stride: i32;
+  /** Panels of a chunk. */
+  chunk_panels: i32;
+  /** Panels, (d_sae / 12, d_in, 12). */
+  W_enc: usize;
+  W_dec: usize;
+  /** (rows, stride): what the encoder multiplied. */
+  centred: usize;
+  /** Rows by latent: (d_sae + 1), then (entries) each. */
+  start: usize;
+  row: usize;
+  value: usize;
+  /** (levels, rows, stride): T_g. */
+  errors: usize;
+  prefixes: usize;
+  levels: i32;
+  /** What auxk chose, likewise, 0 if nothing; its (rows, stride) and their factor. */
+  auxStart: usize;
+  auxRow: usize;
+  auxValue: usize;
+  auxError: usize;
+  auxScale: f32;
+  /** Gradients, as the parameters lie; W_dec's before projection too, if `raw` is not 0. */
+  gW_enc: usize;
+  gb_enc: usize;
+  gW_dec: usize;
+  raw: usize;
+  /** Bytes: whether a panel has any gradient. Where it has none, nothing is written. */
+  touched: usize;
+  project: i32;
+  epsilon: f32;
+  /** Whether b_dec reaches the loss through the encoder; (chunks, stride): W_enc Σ δ. */
+  subtracts: i32;
+  encoderBias: usize;
+  /** (chunks), float64: Σ squares of W_enc's, b_enc's and W_dec's. */
+  squares: usize;
+  usesBias: i32;
+  /** (threads, 12, stride). */
+  scratch: usize;
+}
+
+export function latentGradients(t: LatentsTask, chunk: i32, thread: i32): void {
+  const bytes = (<usize>t.stride) << 2;
+  const scratch = t.scratch + <usize>thread * <usize>LATENTS * bytes;
+  const panels = (t.latents + LATENTS - 1) / LATENTS;
+  const first = chunk * t.chunk_panels;
+  const end = min(panels, first + t.chunk_panels);
+  let squares: f64 = 0;
+  const encoderBias = t.encoderBias + <usize>chunk * bytes;
+  memory.fill(encoderBias, 0, bytes);
+  for (let p = first; p < end; p++) {
+    const j0 = p * LATENTS;
+    const count = min(LATENTS, t.latents - j0);
+    const own = anyEntries(t.start, j0, count);
+    const aux = t.auxStart ? anyEntries(t.auxStart, j0, count) : false;
+    store<u8>(t.touched + <usize>p, <u8>(own || aux));
+    if (!own && !aux) continue;
+    const gb = t.gb_enc + ((<usize>j0) << 2);
+    memory.fill(scratch, 0, <usize>LATENTS * bytes);
+    memory.fill(gb, 0, LATENTS << 2);
+    for (let l = 0; l < count; l++) {
+      squares += oneLatent(t, j0 + l, scratch + <usize>l * bytes, gb + ((<usize>l) << 2));
+    }
+    const panel = (<usize>p * <usize>t.d_in * LATENTS) << 2;
+    if (t.subtracts) addPanel(encoderBias, t.W_enc + panel, gb, t.d_in);
+    if (!t.usesBias) memory.fill(gb, 0, LATENTS << 2);
+    for (let l = 0; l < count; l++) {
+      const g = <f64>load<f32>(gb + ((<usize>l) << 2));
+      squares += g * g;
+    }
+    intoPanel(t.gW_enc + panel, scratch, t.d_in, bytes);
+  }
+  store<f64>(t.squares + ((<usize>chunk) << 3), squares);
+}
+
+function anyEntries(start: usize, j: i32, count: i32): bool {
+  const at = start + ((<usize>j) << 2);
+  return load<i32>(at) != load<i32>(at + ((<usize>count) << 2));
+}
+
+/** Gradients of latent j: its encoder's to `enc`, Σ δ to `bias`, its decoder row's in place. Returns their Σ squares. */
+function oneLatent(t: LatentsTask, j: i32, enc: usize, bias: usize): f64 {
+  const n = t.stride;
+  const bytes = (<usize>n) << 2;
+  const w = t.W_dec + <usize>j * bytes;
+  const g = t.gW_dec + <usize>j * bytes;
+  zero(g, n);
+  let sum: f32 = 0;
+  const at = t.start + ((<usize>j) << 2);
+  const last = load<i32>(at, 4);
+  const level = t.errors + <usize>levelOf(t, j) * <usize>t.rows * bytes;
+  for (let e = load<i32>(at); e < last; e++) {
+    const row = <usize>load<i32>(t.row + ((<usize>e) << 2)) * bytes;
+    const error = level + row;
+    const delta = dot(error, w, n);
+    addScaled(g, error, load<f32>(t.value + ((<usize>e) << 2)), n);
+    addScaled(enc, t.centred + row, delta, n);
+    sum += delta;
+  }
+  if (t.auxStart) {
+    const from = t.auxStart + ((<usize>j) << 2);
+    const end = load<i32>(from, 4);
+    for (let e = load<i32>(from); e < end; e++) {
+      const row = <usize>load<i32>(t.auxRow + ((<usize>e) << 2)) * bytes;
+      const error = t.auxError + row;
+      const delta = t.auxScale * dot(error, w, n);
+      addScaled(g, error, t.auxScale * load<f32>(t.auxValue + ((<usize>e) << 2)), n);
+      addScaled(enc, t.centred + row, delta, n);
+      sum += delta;
+    }
+  }
+  store<f32>(bias, sum);
+  if (t.raw) copy(t.raw + <usize>j * bytes, g, n);
+  if (t.project) projectRow(g, w, t.epsilon, n);
+  return <f64>dot(g, g, n) + <f64>dot(enc, enc, n);
+}
+
+/** The index from 0 of the first prefix that holds latent j. */
+function levelOf(t: LatentsTask, j: i32): i32 {
+  let g = 0;
+  while (g < t.levels - 1 && load<i32>(t.prefixes + ((<usize>g) << 2)) <= j) g++;
+  return g;
+}
+
+/** g ← g - (g·ŵ) ŵ with ŵ = w / (‖w‖ + epsilon). */
+export function projectRow(g: usize, w: usize, epsilon: f32, n: i32): void {
+  const length = sqrt<f32>(dot(w, w, n)) + epsilon;
+  if (length == 0) return;
+  addScaled(g, w, -(dot(g, w, n) / length) / length, n);
+}
+
+/** out ← out + panel · s for 12 factors s. */
+function addPanel(out: usize, panel: usize, s: usize, d: i32): void {
+  const s0 = v128.load(s);
+  const s1 = v128.load(s, 16);
+  const s2 = v128.load(s, 32);
+  for (let i = 0; i < d; i++) {
+    let sum = f32x4.mul(v128.load(panel), s0);
+    sum = f32x4.add(sum, f32x4.mul(v128.load(panel, 16), s1));
+    sum = f32x4.add(sum, f32x4.mul(v128.load(panel, 32), s2));
+    const total =
+      f32x4.extract_lane(sum, 0) +
+      f32x4.extract_lane(sum, 1) +
+      (f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3));
+    store<f32>(out, load<f32>(out) + total);
+    out += 4;
+    panel += 48;
+  }
+}
+
+/** 12 rows into a panel. */
+export function intoPanel(panel: usize, from: usize, d: i32, bytes: usize): void {
+  for (let i = 0; i < d; i++) {
+    let at = from + ((<usize>i) << 2);
+    for (let l: usize = 0; l < 48; l += 4) {
+      store<f32>(panel + l, load<f32>(at));
+      at += bytes;
+    }
+    panel += 48;
+  }
+}
+
+/** A panel into 12 rows. */
+export function fromPanel(to: usize, panel: usize, d: i32, bytes: usize): void {
+  for (let i = 0; i < d; i++) {
+    let at = to + ((<usize>i) << 2);
+    for (let l: usize = 0; l < 48; l += 4) {
+      store<f32>(at, load<f32>(panel + l));
+      at += bytes;
+    }
+    panel += 48;
+  }
+}
+
+@unmanaged
+export class ByLatentTask {
+  rows: i32;
+  latents: i32;
+  /** By row. */
+  start: usize;
+  latent: usize;
+  value: usize;
+  /** By latent: (d_sae + 1), (entries), (entries). */
+  latentStart: usize;
+  row: usize;
+  latentValue: usize;
+}
+
+/** Entries by row to entries by latent, there by row. */
+export function byLatent(t: ByLatentTask): void {
+  memory.fill(t.latentStart, 0, (<usize>t.latents + 1) << 2);
+  const entries = load<i32>(t.start + ((<usize>t.rows) << 2));
+  for (let e = 0; e < entries; e++) {
+    const slot = t.latentStart + ((<usize>load<i32>(t.latent + ((<usize>e) << 2))) << 2);
+    store<i32>(slot, load<i32>(slot) + 1);
+  }
+  startsFromCounts(t.latentStart, t.latents);
+  for (let row = 0; row < t.rows; row++) {
+    const end = load<i32>(t.start + ((<usize>(row + 1)) << 2));
+    for (let e = load<i32>(t.start + ((<usize>row) << 2)); e < end; e++) {
+      const slot = t.latentStart + ((<usize>load<i32>(t.latent + ((<usize>e) << 2))) << 2);
+      const place = load<i32>(slot);
+      store<i32>(slot, place + 1);
+      store<i32>(t.row + ((<usize>place) << 2), row);
+      store<f32>(t.latentValue + ((<usize>place) << 2), load<f32>(t.value + ((<usize>e) << 2)));
+    }
+  }
+  startsFromEnds(t.latentStart, t.latents);
+}

@@ -1,0 +1,162 @@
+/**
+ * Trains on the engine: one run's state in its memory, a step at a time.
+ * @module
+ */
+import type { SaeParams } from '../../reference/params.ts';
+import { selectionCount } from '../../reference/select.ts';
+import type { TrainConfig, TrainState } from '../../reference/train-step.ts';
+import { requireSupported } from '../supported.ts';
+import {
+  allocBlocks,
+  download,
+  sizesOf,
+  upload,
+  valuesOf,
+  type Blocks,
+  type Values,
+} from './blocks.ts';
+import { noHint, selectAbove, selectBatch, type Input } from './encode.ts';
+import type { Engine } from './engine.ts';
+import {
+  centre,
+  decode,
+  losses,
+  openLevels,
+  trainStep,
+  zeros,
+  type State,
+  type StepReport,
+} from './train-step.ts';
+
+/** Latents and errors of one batch, as inference sees it. */
+export interface InferenceReport {
+  readonly squaredError: number;
+  readonly active: number;
+  /** (d_sae): 1 where the latent is above 0 in some row. */
+  readonly fired: Uint8Array;
+}
+
+/** A state by the reference's names, float32. */
+export interface Snapshot {
+  readonly step: number;
+  readonly params: Record<keyof Blocks, Float32Array>;
+  readonly m: Record<keyof Blocks, Float32Array>;
+  readonly v: Record<keyof Blocks, Float32Array>;
+  readonly threshold: number;
+  readonly sinceFired: Int32Array;
+}
+
+export interface Trainer {
+  /** @throws {@link RangeError} as `trainStep`; the state is then the one before the step. */
+  step(x: Float32Array): StepReport;
+  infer(x: Float32Array, operator: 'threshold' | 'batch'): InferenceReport;
+  state(): Snapshot;
+  /** Ends the engine and its threads. */
+  close(): Promise<void>;
+}
+
+/** @throws {@link UsageError} on a decision this port does not support, {@link RangeError} on what memory cannot hold. */
+export function createTrainer(engine: Engine, config: TrainConfig, start: TrainState): Trainer {
+  requireSupported(config);
+  const state = uploadState(engine, start);
+  const { sizes, params } = state;
+  const { dialect } = config;
+  return {
+    step(x) {
+      const { loss, l0, dead, gradientNorm } = trainStep(engine, state, x, config);
+      return { loss, l0, dead, gradientNorm };
+    },
+    infer(x, operator) {
+      const mark = engine.mark();
+      const rows = x.length / sizes.d_in;
+      const batch = centre(engine, x, rows, sizes, params, dialect.encode.subtractsDecoderBias);
+      const input: Input = {
+        centred: batch.centred,
+        rows,
+        d_in: sizes.d_in,
+        stride: sizes.stride,
+        W_enc: params.W_enc,
+        b_enc: dialect.encode.usesEncoderBias ? params.b_enc : zeros(engine, sizes.panels * 12),
+        latents: sizes.d_sae,
+        norms: dialect.select.score === 'acts' ? 0 : state.norms,
+        known: 0,
+      };
+      const latents =
+        operator === 'threshold'
+          ? selectAbove(engine, input, state.threshold)
+          : selectBatch(engine, input, selectionCount(config.k, rows, sizes.d_sae), noHint());
+      const whole = openLevels(engine, batch.x, latents, state, [sizes.d_sae], new Float64Array(2));
+      decode(engine, whole, latents.count);
+      const squaredError = losses(engine, whole)[1] * rows;
+      const fired = new Uint8Array(sizes.d_sae);
+      for (const latent of engine.i32(latents.latent, latents.count)) fired[latent] = 1;
+      engine.release(mark);
+      return { squaredError, active: latents.count, fired };
+    },
+    state: () => ({
+      step: state.step,
+      params: download(engine, sizes, params),
+      m: download(engine, sizes, state.m),
+      v: download(engine, sizes, state.v),
+      threshold: state.threshold,
+      sinceFired: state.sinceFired.slice(),
+    }),
+    close: () => engine.close(),
+  };
+}
+
+/** What a state is made from; parameters and moments row-major. */
+export interface Start {
+  readonly step: number;
+  readonly params: Values;
+  readonly m: Values;
+  readonly v: Values;
+  readonly threshold: number;
+  readonly sinceFired: ArrayLike<number>;
+}
+
+function uploadState(engine: Engine, start: TrainState): State {
+  const { d_in, d_sae } = shapeOf(start.params);
+  return stateFrom(engine, d_in, d_sae, {
+    ...start,
+    params: valuesOf(start.params),
+    m: valuesOf(start.m),
+    v: valuesOf(start.v),
+  });
+}
+
+const shapeOf = ({ W_enc }: SaeParams): { d_in: number; d_sae: number } => ({
+  d_in: W_enc.rows,
+  d_sae: W_enc.cols,
+});
+
+/** Rounds to float32; counts beyond 2³⁰ become 2³⁰. @throws {@link RangeError} on values that are not finite. */
+export function stateFrom(engine: Engine, d_in: number, d_sae: number, start: Start): State {
+  const sizes = sizesOf(d_in, d_sae);
+  const [params, m, v, gradients] = [0, 0, 0, 0].map(() => allocBlocks(engine, sizes));
+  upload(engine, sizes, params, start.params);
+  upload(engine, sizes, m, start.m);
+  upload(engine, sizes, v, start.v);
+  const norms = zeros(engine, sizes.panels * 12);
+  const touched = engine.alloc(sizes.panels);
+  const rows = engine.f32(params.W_dec, d_sae * sizes.stride);
+  const lengths = engine.f32(norms, d_sae);
+  for (let j = 0; j < d_sae; j++) {
+    let square = 0;
+    for (let i = j * sizes.stride; i < (j + 1) * sizes.stride; i++) square += rows[i] * rows[i];
+    lengths[j] = Math.sqrt(square);
+  }
+  return {
+    step: start.step,
+    sizes,
+    params,
+    m,
+    v,
+    gradients,
+    touched,
+    norms,
+    threshold: Math.fround(start.threshold),
+    sinceFired: Int32Array.from(start.sinceFired, (count) => Math.min(count, 2 ** 30)),
+    hint: noHint(),
+  };
+}

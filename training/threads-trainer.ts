@@ -1,0 +1,43 @@
+/**
+ * The engine of own kernels on worker threads as a trainer: `--backend threads`.
+ * @module
+ */
+import { availableParallelism } from 'node:os';
+import { describeEngine, openEngine } from '../gpu/threads/engine.ts';
+import { createTrainer } from '../gpu/threads/trainer.ts';
+import { FIRST_MOMENT, SECOND_MOMENT, stateShapes, type Kernel } from './trainer.ts';
+
+/** @param threads - as many as the machine has processors, unless given. */
+export function threadsKernel(threads: number = availableParallelism()): Kernel {
+  const probe = openEngine({ threads: 1 });
+  return {
+    name: probe.fused ? 'threads, fused' : 'threads',
+    dtype: 'F32',
+    notes: [`backend threads: ${describeEngine(probe, threads)}`],
+    start(config, state) {
+      const trainer = createTrainer(openEngine({ threads }), config, state);
+      return {
+        step: async (x, rows) => trainer.step(x.subarray(0, rows * config.d_in)),
+        state: () =>
+          stateShapes(config, 'F32').map((shape) => ({
+            ...shape,
+            read: async () => {
+              const { params, m, v, threshold, sinceFired } = trainer.state();
+              if (shape.name === 'threshold') return Float32Array.of(threshold);
+              if (shape.name === 'since_fired') return sinceFired;
+              if (shape.name.startsWith(FIRST_MOMENT)) {
+                return m[shape.name.slice(FIRST_MOMENT.length) as keyof typeof m];
+              }
+              if (shape.name.startsWith(SECOND_MOMENT)) {
+                return v[shape.name.slice(SECOND_MOMENT.length) as keyof typeof v];
+              }
+              return params[shape.name as keyof typeof params];
+            },
+          })),
+        infer: async (x, rows, operator) =>
+          trainer.infer(x.subarray(0, rows * config.d_in), operator),
+        dispose: () => void trainer.close(),
+      };
+    },
+  };
+}
