@@ -6,7 +6,6 @@
 import { availableParallelism } from 'node:os';
 import { float32 } from '../../conformance/error-model.ts';
 import type { Call, Kernels, Operator, Tensor, Tensors } from '../../conformance/kernel.ts';
-import { configOf } from '../../conformance/kernels/train-step.ts';
 import { learningRate } from '../../reference/adam.ts';
 import { auxkCount } from '../../reference/auxk.ts';
 import { deadMask } from '../../reference/dead-latents.ts';
@@ -16,35 +15,30 @@ import { levelCoefficients, reconstructionLoss } from '../../reference/loss.ts';
 import { matrix } from '../../reference/matrix.ts';
 import { selectionCount } from '../../reference/select.ts';
 import { updateThreshold } from '../../reference/threshold.ts';
-import { auxiliary, type Auxiliary } from './auxk.ts';
-import { download, fromRows, type Blocks, type Sizes, type Values } from './blocks.ts';
+import { type Auxiliary, auxiliary } from './auxk.ts';
+import { centre, zeros } from './batch.ts';
+import { fromRows } from './blocks.ts';
 import {
-  encodeDense,
-  noHint,
-  selectAbove,
-  selectBatch,
-  selectRows,
-  smallest,
-  type Input,
-  type Rows,
-} from './encode.ts';
-import { describeEngine, openEngine, type Engine } from './engine.ts';
-import {
-  adamTask,
-  age,
-  centre,
-  clipFactor,
-  decode,
-  gradientsOf,
-  losses,
-  openLevels,
-  suffix,
-  trainStep,
-  zeros,
-  type Levels,
-  type State,
-} from './train-step.ts';
-import { stateFrom } from './trainer.ts';
+  dense,
+  floats,
+  known,
+  named,
+  number,
+  numbers,
+  padded,
+  paramsOnly,
+  requireFinite,
+  scalar,
+  tensor,
+  valuesIn,
+  written,
+} from './call-tensors.ts';
+import { type Levels, decode, losses, openLevels, suffix } from './decode.ts';
+import { noHint, selectAbove, selectBatch, selectRows, smallest } from './encode.ts';
+import { type Engine, describeEngine, openEngine } from './engine.ts';
+import { clipFactor, gradientsOf } from './gradients.ts';
+import { adamOn, auxTensors, encoded, stepTensors } from './step-operator.ts';
+import { age } from './train-step.ts';
 
 const dialect = dictionaryLearning;
 
@@ -85,92 +79,7 @@ function onEngine(engine: Engine, run: EngineOperator): Operator {
   };
 }
 
-const number = (call: Call, name: string): number => call.config[name] as number;
-const numbers = (call: Call, name: string): readonly number[] =>
-  call.config[name] as readonly number[];
-const tensor = (shape: readonly number[], data: ArrayLike<number>): Tensor => ({
-  shape,
-  data: Float64Array.from(data),
-});
-const scalar = (value: number): Tensor => tensor([], [Math.fround(value)]);
-const floats = ({ data }: Tensor): Float32Array => Float32Array.from(data);
-
-function put(engine: Engine, values: ArrayLike<number>): number {
-  const at = engine.alloc(values.length * 4);
-  engine.f32(at, values.length).set(values);
-  return at;
-}
-
-/** Acts that are known, all leading dimensions as rows. @throws {@link RangeError} on a value that is not finite. */
-function known(engine: Engine, { shape, data }: Tensor): Input {
-  const latents = shape[shape.length - 1];
-  const at = data.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0) throw new RangeError(`acts: expected finite values, got ${data[at]} at ${at}`);
-  return {
-    centred: 0,
-    rows: data.length / latents,
-    d_in: 1,
-    stride: 4,
-    W_enc: 0,
-    b_enc: 0,
-    latents,
-    norms: 0,
-    known: put(engine, data),
-  };
-}
-
-/** What was selected in its place, 0 elsewhere. */
-function dense(engine: Engine, rows: Rows, shape: readonly number[]): Tensor {
-  const d_sae = shape[shape.length - 1];
-  const out = new Float64Array(rows.rows * d_sae);
-  const start = engine.i32(rows.start, rows.rows + 1);
-  const latent = engine.i32(rows.latent, rows.count);
-  const value = engine.f32(rows.value, rows.count);
-  for (let row = 0; row < rows.rows; row++) {
-    for (let e = start[row]; e < start[row + 1]; e++) out[row * d_sae + latent[e]] = value[e];
-  }
-  return { shape, data: out };
-}
-
-const valuesOf = ({ inputs }: Call, prefix = ''): Values => ({
-  W_enc: inputs[`${prefix}W_enc`].data,
-  b_enc: inputs[`${prefix}b_enc`].data,
-  W_dec: inputs[`${prefix}W_dec`].data,
-  b_dec: inputs[`${prefix}b_dec`].data,
-});
-
-/** A state of which only the parameters matter. */
-function paramsOnly(engine: Engine, d_in: number, d_sae: number, params: Partial<Values>): State {
-  const none = {
-    W_enc: new Float64Array(d_in * d_sae),
-    b_enc: new Float64Array(d_sae),
-    W_dec: new Float64Array(d_sae * d_in),
-    b_dec: new Float64Array(d_in),
-  };
-  return stateFrom(engine, d_in, d_sae, {
-    step: 0,
-    params: { ...none, ...params },
-    m: none,
-    v: none,
-    threshold: -1,
-    sinceFired: new Float64Array(d_sae),
-  });
-}
-
-function named(
-  { d_in, d_sae }: Sizes,
-  blocks: Readonly<Record<keyof Blocks, ArrayLike<number>>>,
-  prefix = '',
-): Tensors {
-  return {
-    [`${prefix}W_enc`]: tensor([d_in, d_sae], blocks.W_enc),
-    [`${prefix}b_enc`]: tensor([d_sae], blocks.b_enc),
-    [`${prefix}W_dec`]: tensor([d_sae, d_in], blocks.W_dec),
-    [`${prefix}b_dec`]: tensor([d_in], blocks.b_dec),
-  };
-}
-
-const operators: Readonly<Record<string, EngineOperator>> = {
+export const operators: Readonly<Record<string, EngineOperator>> = {
   encode: (engine, { inputs: { x, W_enc, b_enc, b_dec } }) => {
     const [d_in, d_sae] = W_enc.shape;
     const state = paramsOnly(engine, d_in, d_sae, {
@@ -284,7 +193,7 @@ const operators: Readonly<Record<string, EngineOperator>> = {
   gradients: (engine, call) => {
     const { x, latents, auxk_latents, auxk_gradient } = call.inputs;
     const [d_in, d_sae] = call.inputs.W_enc.shape;
-    const state = paramsOnly(engine, d_in, d_sae, valuesOf(call));
+    const state = paramsOnly(engine, d_in, d_sae, valuesIn(call));
     const { sizes, params } = state;
     const rows = x.shape[0];
     const batch = centre(engine, floats(x), rows, sizes, params, true);
@@ -396,66 +305,11 @@ const operators: Readonly<Record<string, EngineOperator>> = {
   'train-step': stepTensors,
 };
 
-function requireFinite(name: string, { data }: Tensor): void {
-  const at = data.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0) throw new RangeError(`${name}: expected finite values, got ${data[at]} at ${at}`);
-}
-
-/** Rows padded to `stride`. */
-function padded(engine: Engine, { shape, data }: Tensor, stride: number, factor = 1): number {
-  const length = shape[shape.length - 1];
-  const count = (data.length / length) * stride;
-  const at = zeros(engine, count);
-  const to = engine.f32(at, count);
-  data.forEach((value, i) => (to[Math.floor(i / length) * stride + (i % length)] = factor * value));
-  return at;
-}
-
 const levelRows = (
   engine: Engine,
   { at, levels, rows, stride }: Levels,
   d_in: number,
 ): Float32Array => fromRows(engine, at, levels * rows, d_in, stride);
-
-function encoded(engine: Engine, { sizes, params }: State, x: Float32Array): Float32Array {
-  const rows = x.length / sizes.d_in;
-  const { centred } = centre(engine, x, rows, sizes, params, true);
-  const { W_enc, b_enc } = params;
-  const { d_in, stride, d_sae: latents } = sizes;
-  const input = { centred, rows, d_in, stride, W_enc, b_enc, latents, norms: 0, known: 0 };
-  return engine.f32(encodeDense(engine, input), rows * latents);
-}
-
-function auxTensors(
-  engine: Engine,
-  { loss, latents, miss, scale }: Auxiliary,
-  shape: readonly number[],
-  { d_in, stride }: Sizes,
-): Tensors {
-  const { rows } = latents;
-  return {
-    loss: scalar(loss),
-    latents: dense(engine, latents, shape),
-    gradient: tensor(
-      [rows, d_in],
-      fromRows(engine, miss, rows, d_in, stride).map((value) => value * Math.fround(scale)),
-    ),
-  };
-}
-
-/** Gradients; those of panels that were not touched are 0. */
-function written(engine: Engine, state: State, from: Blocks): Record<keyof Blocks, Float32Array> {
-  const { sizes } = state;
-  const values = download(engine, sizes, from);
-  const touched = engine.u8(state.touched, sizes.panels);
-  for (let j = 0; j < sizes.d_sae; j++) {
-    if (touched[Math.floor(j / 12)] !== 0) continue;
-    for (let i = 0; i < sizes.d_in; i++) values.W_enc[i * sizes.d_sae + j] = 0;
-    values.b_enc[j] = 0;
-    values.W_dec.fill(0, j * sizes.d_in, (j + 1) * sizes.d_in);
-  }
-  return values;
-}
 
 /** What a kernel makes of each row, beside the row of another. */
 function eachRow(
@@ -471,119 +325,4 @@ function eachRow(
   const [a, b] = [rows, beside].map((each) => padded(engine, each, stride));
   for (let row = 0; row < count; row++) run(a + row * stride * 4, b + row * stride * 4, stride);
   return tensor(rows.shape, fromRows(engine, a, count, length, stride));
-}
-
-interface Updated {
-  readonly parameter: Float32Array;
-  readonly m: Float32Array;
-  readonly v: Float32Array;
-}
-
-function adamOn(
-  engine: Engine,
-  parameter: ArrayLike<number>,
-  gradient: ArrayLike<number>,
-  m: ArrayLike<number>,
-  v: ArrayLike<number>,
-  step: number,
-  rate: number,
-  own: typeof dialect,
-): Updated {
-  const { length } = parameter;
-  const padded = Math.ceil(length / 4) * 4;
-  const [p, first, second, g] = [parameter, m, v, gradient].map((values) => {
-    const at = zeros(engine, padded);
-    engine.f32(at, length).set(values);
-    return at;
-  });
-  const task = adamTask(engine, paramsOnly(engine, 1, 1, {}), 1, step, rate, own);
-  engine.kernels.adam(task, p, first, second, g, padded);
-  const read = (at: number): Float32Array => engine.f32(at, length).slice();
-  return { parameter: read(p), m: read(first), v: read(second) };
-}
-
-/** One step with all that it goes through; what it does not keep, the same kernels give again from what it does. */
-function stepTensors(engine: Engine, call: Call): Tensors {
-  const { inputs } = call;
-  const [d_in, d_sae] = inputs.W_enc.shape;
-  const config = configOf(call);
-  const { prefixes } = config;
-  const state = stateFrom(engine, d_in, d_sae, {
-    step: number(call, 'step'),
-    params: valuesOf(call),
-    m: valuesOf(call, 'm.'),
-    v: valuesOf(call, 'v.'),
-    threshold: inputs.threshold.data[0],
-    sinceFired: inputs.since_fired.data,
-  });
-  const { sizes } = state;
-  const x = floats(inputs.x);
-  const rows = inputs.x.shape[0];
-  const none = tensor([rows, d_sae], new Float64Array(rows * d_sae));
-  let shown: Tensors = {};
-  const details = trainStep(engine, state, x, config, {
-    decoded: (latents, at) => {
-      shown = {
-        acts: tensor([rows, d_sae], encoded(engine, state, x)),
-        latents: dense(engine, latents, [rows, d_sae]),
-        reconstructions: tensor(
-          [prefixes.length, rows, d_in],
-          fromRows(engine, at, prefixes.length * rows, d_in, sizes.stride),
-        ),
-      };
-    },
-    auxk: (auxk, errors) => {
-      const last = errors + (prefixes.length - 1) * rows * sizes.stride * 4;
-      const residual = fromRows(engine, last, rows, d_in, sizes.stride).map((value) => -value);
-      const aux =
-        auxk === null
-          ? {
-              loss: scalar(0),
-              latents: none,
-              gradient: tensor([rows, d_in], new Float64Array(rows * d_in)),
-            }
-          : auxTensors(engine, auxk, [rows, d_sae], sizes);
-      shown = {
-        ...shown,
-        residual: tensor([rows, d_in], residual),
-        auxk_latents: aux.latents,
-        auxk_gradient: aux.gradient,
-        auxk_loss: aux.loss,
-      };
-    },
-    gradients: (raw, clip, rate) => {
-      const grads = written(engine, state, { ...state.gradients, W_dec: raw });
-      const projected = written(engine, state, state.gradients);
-      const clipped = Object.fromEntries(
-        Object.entries(projected).map(([name, values]) => [
-          name,
-          values.map((value) => value * Math.fround(clip)),
-        ]),
-      ) as typeof projected;
-      const [w, m, v] = [state.params, state.m, state.v].map(
-        (blocks) => download(engine, sizes, blocks).W_dec,
-      );
-      const updated = adamOn(engine, w, clipped.W_dec, m, v, state.step, rate, config.dialect);
-      shown = {
-        ...shown,
-        ...named(sizes, grads, 'grad.'),
-        'projected.W_dec': tensor([d_sae, d_in], projected.W_dec),
-        ...named(sizes, clipped, 'clipped.'),
-        'updated.W_dec': tensor([d_sae, d_in], updated.parameter),
-      };
-    },
-  });
-  return {
-    ...shown,
-    level_losses: tensor([prefixes.length], details.levelLosses.slice(1).map(Math.fround)),
-    reconstruction_loss: scalar(details.reconstructionLoss),
-    loss: scalar(details.loss),
-    dead: tensor([d_sae], details.deadLatents),
-    since_fired: tensor([d_sae], state.sinceFired),
-    threshold: scalar(state.threshold),
-    norm: scalar(details.gradientNorm),
-    ...named(sizes, download(engine, sizes, state.params)),
-    ...named(sizes, download(engine, sizes, state.m), 'm.'),
-    ...named(sizes, download(engine, sizes, state.v), 'v.'),
-  };
 }

@@ -6,27 +6,13 @@ import type { SaeParams } from '../../reference/params.ts';
 import { selectionCount } from '../../reference/select.ts';
 import type { TrainConfig, TrainState } from '../../reference/train-step.ts';
 import { requireSupported } from '../supported.ts';
-import {
-  allocBlocks,
-  download,
-  sizesOf,
-  upload,
-  valuesOf,
-  type Blocks,
-  type Values,
-} from './blocks.ts';
-import { noHint, selectAbove, selectBatch, type Input } from './encode.ts';
+import { centre, zeros } from './batch.ts';
+import { type Blocks, download, valuesOf } from './blocks.ts';
+import { decode, losses, openLevels } from './decode.ts';
+import { type Input, noHint, selectAbove, selectBatch } from './encode.ts';
 import type { Engine } from './engine.ts';
-import {
-  centre,
-  decode,
-  losses,
-  openLevels,
-  trainStep,
-  zeros,
-  type State,
-  type StepReport,
-} from './train-step.ts';
+import { type State, stateFrom } from './state.ts';
+import { type StepReport, trainStep } from './train-step.ts';
 
 /** Latents and errors of one batch, as inference sees it. */
 export interface InferenceReport {
@@ -105,16 +91,6 @@ export function createTrainer(engine: Engine, config: TrainConfig, start: TrainS
   };
 }
 
-/** What a state is made from; parameters and moments row-major. */
-export interface Start {
-  readonly step: number;
-  readonly params: Values;
-  readonly m: Values;
-  readonly v: Values;
-  readonly threshold: number;
-  readonly sinceFired: ArrayLike<number>;
-}
-
 function uploadState(engine: Engine, start: TrainState): State {
   const { d_in, d_sae } = shapeOf(start.params);
   return stateFrom(engine, d_in, d_sae, {
@@ -129,34 +105,3 @@ const shapeOf = ({ W_enc }: SaeParams): { d_in: number; d_sae: number } => ({
   d_in: W_enc.rows,
   d_sae: W_enc.cols,
 });
-
-/** Rounds to float32; counts beyond 2³⁰ become 2³⁰. @throws {@link RangeError} on values that are not finite. */
-export function stateFrom(engine: Engine, d_in: number, d_sae: number, start: Start): State {
-  const sizes = sizesOf(d_in, d_sae);
-  const [params, m, v, gradients] = [0, 0, 0, 0].map(() => allocBlocks(engine, sizes));
-  upload(engine, sizes, params, start.params);
-  upload(engine, sizes, m, start.m);
-  upload(engine, sizes, v, start.v);
-  const norms = zeros(engine, sizes.panels * 12);
-  const touched = engine.alloc(sizes.panels);
-  const rows = engine.f32(params.W_dec, d_sae * sizes.stride);
-  const lengths = engine.f32(norms, d_sae);
-  for (let j = 0; j < d_sae; j++) {
-    let square = 0;
-    for (let i = j * sizes.stride; i < (j + 1) * sizes.stride; i++) square += rows[i] * rows[i];
-    lengths[j] = Math.sqrt(square);
-  }
-  return {
-    step: start.step,
-    sizes,
-    params,
-    m,
-    v,
-    gradients,
-    touched,
-    norms,
-    threshold: Math.fround(start.threshold),
-    sinceFired: Int32Array.from(start.sinceFired, (count) => Math.min(count, 2 ** 30)),
-    hint: noHint(),
-  };
-}

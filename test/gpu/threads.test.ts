@@ -13,7 +13,8 @@ import {
 } from '../../gpu/threads/encode.ts';
 import { openEngine, type Engine } from '../../gpu/threads/engine.ts';
 import { threadsKernels } from '../../gpu/threads/operators.ts';
-import { createTrainer, stateFrom } from '../../gpu/threads/trainer.ts';
+import { stateFrom } from '../../gpu/threads/state.ts';
+import { createTrainer } from '../../gpu/threads/trainer.ts';
 import { trainStep } from '../../gpu/threads/train-step.ts';
 import { dialectNamed } from '../../reference/dialects.ts';
 import { matrix, type Matrix } from '../../reference/matrix.ts';
