@@ -30,10 +30,9 @@ import { conformanceReport } from './records/html-report.ts';
 import { junit } from './records/junit.ts';
 import type { KernelSpec } from './kernel.ts';
 import { specs } from './kernels/all.ts';
-import { mutants } from './mutants/all.ts';
+import { runMutants } from './mutants/command.ts';
 import { openKernels, type Under } from './open-kernels.ts';
 import { selectLaws } from './query.ts';
-import { rejectMutant } from './reject.ts';
 import { runUnits, type LawResult } from './run.ts';
 import { lawResults, shardOf, unitsOf, unitsOfShard, type Shard } from './shards.ts';
 
@@ -51,6 +50,7 @@ interface Options extends Under {
   readonly html?: string;
   readonly mutants?: true;
   readonly oracle?: true;
+  readonly seeds: number;
   readonly cases: number;
   readonly list?: true;
 }
@@ -69,7 +69,11 @@ export function addConformanceCommand(program: Command): void {
     .description(
       'Holds every kernel against the float64 reference by laws over generated cases. A bound comes from the kernel’s declared arithmetic, never from what passes.',
     )
-    .option('--backend <name>', 'auto, tensorflow, webgpu, wasm, cpu, or reference', 'auto')
+    .option(
+      '--backend <name>',
+      'auto, threads, tensorflow, webgpu, wasm, cpu, or reference',
+      'auto',
+    )
     .option(
       '--kernel <command>',
       'kernels in another process, in any language: see docs/certify.md',
@@ -109,6 +113,12 @@ export function addConformanceCommand(program: Command): void {
     .option('--junit <file>', 'write the results as JUnit XML')
     .option('--html <file>', 'write a page to look at: laws, and pictures of what failed')
     .option('--mutants', 'run the laws on kernels broken on purpose: all must be rejected')
+    .option(
+      '--seeds <n>',
+      'with --mutants: runs of each, with seeds of their own',
+      wholeNumber('--seeds', 1),
+      1,
+    )
     .option('--oracle', 'hold the reference itself against exact arithmetic')
     .option('--cases <n>', 'with --oracle: cases per operator', wholeNumber('--cases', 1), 100)
     .option('--list', 'list kernels with their tensors and laws')
@@ -125,7 +135,11 @@ export function addConformanceCommand(program: Command): void {
       if (options.list) return list(chosen);
       const seed = options.seed ?? randomInt(2 ** 31);
       process.exitCode = options.mutants
-        ? await runMutants(chosen, seed, options)
+        ? await runMutants(
+            chosen.map(({ name }) => name),
+            seed,
+            options,
+          )
         : await certify(chosen, seed, options);
     });
 }
@@ -250,33 +264,6 @@ function commandOf({ kernel, backend, dtype }: Options): string {
   const under =
     kernel === undefined ? `--backend ${backend}` : `--kernel ${JSON.stringify(kernel)}`;
   return `matryoshka conformance ${under}${dtype === undefined ? '' : ` --dtype ${dtype}`}`;
-}
-
-async function runMutants(
-  chosen: readonly KernelSpec[],
-  seed: number,
-  options: Options,
-): Promise<number> {
-  const tried = mutants.filter(({ operator }) => chosen.some(({ name }) => name === operator));
-  console.log(`${tried.length} mutants, ${options.runs} cases a law, --seed ${seed}`);
-  let survivors = 0;
-  for (const mutant of tried) {
-    const { by, cases } = await rejectMutant(mutant, chosen, { ...options, seed });
-    if (by === null) {
-      survivors++;
-      console.log(colours.red(`✗ ${mutant.operator}: ${mutant.name}: survives ${cases} cases`));
-    } else {
-      console.log(
-        `${colours.green('✓')} ${mutant.operator}: ${mutant.name}: rejected at case ${cases} by “${by.law}”`,
-      );
-    }
-    console.log(colours.dim(`    imitates ${mutant.imitates}`));
-  }
-  const verdict = `${tried.length - survivors} of ${tried.length} mutants rejected`;
-  console.log(
-    `\n${survivors === 0 && tried.length > 0 ? colours.green(verdict) : colours.red(verdict)}`,
-  );
-  return survivors === 0 && tried.length > 0 ? 0 : 1;
 }
 
 /** Writes the certificate wherever the options ask for it. */

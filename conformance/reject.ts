@@ -143,7 +143,7 @@ export function mutantTable(
     row.isRight ? 'yes' : 'no',
     String(row.medianCases),
     String(row.worstCases),
-    describe(row.size),
+    describeSize(row.size),
   ]);
   if (format === 'markdown') {
     const line = (values: readonly string[]): string =>
@@ -163,7 +163,8 @@ export function mutantTable(
     .join('\n');
 }
 
-function describe({ rows, d_sae, d_in }: CallSize): string {
+/** In words: 1 rows, 2 latents, 2 dims; dimensions the operator has none of are left out. */
+export function describeSize({ rows, d_sae, d_in }: CallSize): string {
   const parts = [
     [rows, 'rows'],
     [d_sae, 'latents'],
