@@ -4,7 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join, parse } from 'node:path';
 import type { Command } from 'commander';
 import { requireWritableFolder, writeTextAtomically } from '../training/atomic-file.ts';
 import { colours } from '../training/colours.ts';
@@ -78,7 +78,10 @@ export function addConformanceCommand(program: Command): void {
       '--kernel <command>',
       'kernels in another process, in any language: see docs/certify.md',
     )
-    .option('--dtype <name>', 'one of those the kernel offers (default: its first)')
+    .option(
+      '--dtype <name>',
+      'one of those the kernel offers, or all: one run for each (default: its first)',
+    )
     .option(
       '--time-limit <seconds>',
       'longest that one call to --kernel may take',
@@ -140,7 +143,7 @@ export function addConformanceCommand(program: Command): void {
             seed,
             options,
           )
-        : await certify(chosen, seed, options);
+        : await certifyEach(chosen, seed, options);
     });
 }
 
@@ -150,6 +153,35 @@ async function runOracleAgainst({ json, ...options }: Options): Promise<number> 
   if (json !== undefined) await requireWritableFolder(dirname(json), '--json');
   const seed = options.seed ?? randomInt(2 ** 31);
   return oracleCommand({ ...options, seed, ...(json !== undefined && { json }) }, console.log);
+}
+
+/** With --dtype all, one run and one set of files for each dtype. */
+async function certifyEach(
+  chosen: readonly KernelSpec[],
+  seed: number,
+  options: Options,
+): Promise<number> {
+  if (options.dtype !== 'all') return certify(chosen, seed, options);
+  const { dtypes, close } = await openKernels(options, chosen, warn);
+  close();
+  let worst = 0;
+  for (const dtype of dtypes) {
+    const own = Object.fromEntries(
+      (['json', 'junit', 'html'] as const).flatMap((option) => {
+        const path = options[option];
+        return path === undefined ? [] : [[option, beforeExtension(path, dtype)]];
+      }),
+    );
+    console.log(`\n${colours.bold(dtype)}`);
+    worst = Math.max(worst, await certify(chosen, seed, { ...options, ...own, dtype }));
+  }
+  return worst;
+}
+
+/** runs/k.json and float32: runs/k.float32.json. */
+function beforeExtension(path: string, part: string): string {
+  const { dir, name, ext } = parse(path);
+  return join(dir, `${name}.${part}${ext}`);
 }
 
 async function certify(

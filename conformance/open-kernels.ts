@@ -9,6 +9,7 @@ import { portKernels } from '../gpu/kernels.ts';
 import { threadsKernels } from '../gpu/threads/operators.ts';
 import { UsageError } from '../training/usage-error.ts';
 import type { Kernels, KernelSpec } from './kernel.ts';
+import type { FloatFormat } from './number-formats.ts';
 import { openKernelProcess } from './kernel-process.ts';
 import { specs } from './kernels/all.ts';
 import { processKernels } from './process-kernels.ts';
@@ -19,6 +20,7 @@ export interface Under {
   readonly backend: string;
   /** A command line; takes the place of a backend. */
   readonly kernel?: string;
+  /** `all` opens the first; the caller asks for the others by name. */
   readonly dtype?: string;
   /** Seconds for one call of a process. */
   readonly timeLimit: number;
@@ -30,6 +32,8 @@ export interface Opened {
   /** What a user should know: which backends were passed over and why, what a kernel printed. */
   readonly notes: readonly string[];
   readonly close: () => void;
+  /** All the dtypes that are offered. */
+  readonly dtypes: readonly FloatFormat[];
   /** Why none of these kernels can run here, as they say themselves. */
   readonly skip?: string;
   /** Of the files a command line names: path → SHA-256. */
@@ -45,27 +49,38 @@ export async function openKernels(
   chosen: readonly KernelSpec[],
   tell: (warning: string) => void,
 ): Promise<Opened> {
-  const { kernel, backend } = options;
+  const { kernel, backend, dtype } = options;
   if (kernel !== undefined) return openProcess(kernel, options, chosen, tell);
-  if (options.dtype !== undefined) {
-    throw new UsageError('--dtype: expected with --kernel only; a backend has one dtype');
-  }
   const close = (): void => {};
   if (backend === 'reference') {
     const device = `Node ${process.version}, plain TypeScript`;
-    return { kernels: referenceKernels, device, notes: [], close };
+    return ofDtype(
+      { kernels: referenceKernels, dtypes: ['float64'], device, notes: [], close },
+      dtype,
+    );
   }
-  return computed(computeNamed(backend));
+  return ofDtype(await computed(computeNamed(backend)), dtype);
+}
+
+/** @throws {@link UsageError} unless that is the one dtype a backend has, or none is asked for. */
+function ofDtype(opened: Opened, dtype: string | undefined): Opened {
+  const { kernels, close } = opened;
+  if (dtype === undefined || dtype === 'all' || dtype === kernels.dtype) return opened;
+  close();
+  throw new UsageError(
+    `--dtype: backend ${kernels.name} offers ${kernels.dtype}, got ${JSON.stringify(dtype)}`,
+  );
 }
 
 /** Our own kernels, on what was asked for or the best there is. */
 export async function computed(name: ComputeName | 'auto'): Promise<Opened> {
   const { name: chosen, better } = await choose(name);
   if (chosen !== 'threads') {
-    return { ...(await portKernels(name === 'auto' ? 'auto' : chosen)), close: () => {} };
+    const port = await portKernels(name === 'auto' ? 'auto' : chosen);
+    return { ...port, dtypes: ['float32'], close: () => {} };
   }
   const notes = better.map(({ rank, reason, remedy }) => `not ${rank}: ${reason} (${remedy})`);
-  return { ...threadsKernels(), notes };
+  return { ...threadsKernels(), dtypes: ['float32'], notes };
 }
 
 async function openProcess(
@@ -86,17 +101,19 @@ async function openProcess(
     },
   });
   const { hello } = opened;
-  const format = hello.dtypes.find((offered) => offered === (dtype ?? hello.dtypes[0]));
+  const any = dtype === undefined || dtype === 'all';
+  const format = hello.dtypes.find((offered) => any || offered === dtype);
   if (format === undefined) {
     await opened.close();
     throw new UsageError(
-      `--dtype: ${hello.name} offers ${hello.dtypes.join(', ')}, got ${JSON.stringify(dtype)}`,
+      `--dtype: ${hello.name} offers ${hello.dtypes.join(', ')} (or all), got ${JSON.stringify(dtype)}`,
     );
   }
   const known = new Set(specs.map(({ name }) => name));
   const unknown = hello.operators.filter((name) => !known.has(name));
   return {
     kernels: processKernels(opened, format, chosen),
+    dtypes: hello.dtypes,
     device: hello.device,
     notes: unknown.map((name) => `${hello.name} offers ${name}, which this suite does not know`),
     close: () => void opened.close(),

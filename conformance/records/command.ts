@@ -1,13 +1,17 @@
 /**
- * matryoshka merge and matryoshka verify: certificates put together, and checked again.
+ * matryoshka merge, verify and compare: certificates put together, checked again, and laid side by side.
  * @module
  */
+import { dirname } from 'node:path';
 import type { Command } from 'commander';
+import { requireWritableFolder, writeTextAtomically } from '../../training/atomic-file.ts';
 import { colours } from '../../training/colours.ts';
 import { usage, UsageError } from '../../training/usage-error.ts';
+import type { Certificate } from './certificate.ts';
 import { readCertificate } from './certificate-file.ts';
 import { summary, warn, writeRecords } from '../command.ts';
 import { specs } from '../kernels/all.ts';
+import { compareLines, comparePage } from './compare.ts';
 import { mergeShards } from './merge.ts';
 import { openKernels } from '../open-kernels.ts';
 import { selectLaws } from '../query.ts';
@@ -29,16 +33,45 @@ export function addMergeCommand(program: Command): void {
       '\nExit status: 0 all laws hold, 1 a law failed, 2 wrong usage or a shard missing.',
     )
     .action(async (paths: readonly string[], options: { json?: string; junit?: string }) => {
-      const read = await Promise.all(
-        paths.map(async (path) => [path, await readCertificate(path)] as const),
-      );
-      if (new Set(paths).size !== paths.length) {
-        throw new UsageError('merge: expected each file once');
-      }
-      const record = mergeShards(new Map(read), specs);
+      const record = mergeShards(await readAll('merge', paths), specs);
       await writeRecords(record, options);
       console.log(summary(record));
       process.exitCode = record.verdict === 'pass' ? 0 : 1;
+    });
+}
+
+/** Certificates by file. @throws {@link UsageError} on a file named twice, and as {@link readCertificate}. */
+async function readAll(
+  command: string,
+  paths: readonly string[],
+): Promise<ReadonlyMap<string, Certificate>> {
+  if (new Set(paths).size !== paths.length) {
+    throw new UsageError(`${command}: expected each file once`);
+  }
+  const read = paths.map(async (path) => [path, await readCertificate(path)] as const);
+  return new Map(await Promise.all(read));
+}
+
+export function addCompareCommand(program: Command): void {
+  program
+    .command('compare')
+    .summary('lay certificates side by side: kernels × laws × dtypes')
+    .description(
+      'Lays certificates side by side, of several kernels or of several dtypes of one: what does not hold, and for each certificate how it ends.',
+    )
+    .argument('<certificates...>')
+    .option('--html <file>', 'write a page to look at, with filters')
+    .addHelpText(
+      'after',
+      '\nExit status: 0 every certificate passes, 1 one does not, 2 wrong usage.\nExample: matryoshka conformance --kernel ./kernels --dtype all --json runs/k.json; matryoshka compare runs/k.*.json --html runs/k.html',
+    )
+    .action(async (paths: readonly string[], { html }: { html?: string }) => {
+      if (html !== undefined) await requireWritableFolder(dirname(html), '--html');
+      const certificates = await readAll('compare', paths);
+      for (const line of compareLines(certificates)) console.log(line);
+      if (html !== undefined) await writeTextAtomically(html, comparePage(certificates));
+      const passes = [...certificates.values()].every(({ verdict }) => verdict === 'pass');
+      process.exitCode = passes ? 0 : 1;
     });
 }
 
