@@ -53,6 +53,7 @@ async function until(condition: () => boolean): Promise<void> {
 describe.each([
   ['reference', '700'],
   ['wasm', '250'],
+  ['threads', '2000'],
 ])('on %s', (backend, steps) => {
   const options = ['--backend', backend, '--steps', steps, '--checkpoint-every', '10'];
 
@@ -248,7 +249,7 @@ describe('wrong input is a UsageError that names field and value', () => {
     [
       'no backend of that name',
       () => ['--backend', 'cuda'],
-      /^--backend: expected one of auto, tensorflow.*, got "cuda"$/,
+      /^--backend: expected one of auto, threads, tensorflow.*, got "cuda"$/,
     ],
     ['half a step', () => ['--steps', '1.5'], /^--steps: expected a whole number >= 1, got "1.5"$/],
     [

@@ -99,7 +99,7 @@ describe('trainers', () => {
     thresholdStartStep: 4,
   });
 
-  test.each(['reference', 'wasm'] as const)(
+  test.each(['reference', 'wasm', 'threads'] as const)(
     'inference on %s leaves the state alone, and equal states take equal steps',
     async (name) => {
       const kernel = await openKernel(name);
@@ -126,7 +126,7 @@ describe('trainers', () => {
 
   test('wasm and the reference infer alike from one state', async () => {
     const reports: InferenceReport[][] = [];
-    for (const name of ['reference', 'wasm'] as const) {
+    for (const name of ['reference', 'wasm', 'threads'] as const) {
       const state = seededState(config, 3);
       const trainer = (await openKernel(name)).start(config, { ...state, threshold: 0.3 });
       const x = madeRows(40, 9);

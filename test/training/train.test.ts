@@ -16,7 +16,7 @@ import { smallRuns, trainFor, written } from './small-run.ts';
 const { folder, shards, heldout, settings, remove } = smallRuns();
 afterAll(remove);
 
-describe.each(['reference', 'wasm'] as const)('on %s', (backend) => {
+describe.each(['reference', 'wasm', 'threads'] as const)('on %s', (backend) => {
   test('a run stopped and resumed, twice, ends in the same bits as one that was not', async () => {
     const whole = settings({ backend });
     const outcome = await train(whole);
@@ -207,7 +207,7 @@ test('the norm factor is √(mean ‖x‖²) of the batches it reads', async () 
   await opened.close();
 });
 
-test.each(['reference', 'wasm'] as const)(
+test.each(['reference', 'wasm', 'threads'] as const)(
   'a run that diverges on %s stops, naming the step and the rate, and keeps its checkpoint finite',
   async (backend) => {
     const run = settings({ backend, learningRate: 1e38, warmupSteps: 0, checkpointEvery: 1 });
