@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { describeEngine, openEngine } from '../gpu/threads/engine.ts';
+import { requireFits } from '../gpu/threads/memory.ts';
 import { createTrainer } from '../gpu/threads/trainer.ts';
 import { FIRST_MOMENT, SECOND_MOMENT, stateShapes, type Kernel } from './trainer.ts';
 
@@ -14,6 +15,7 @@ export function threadsKernel(threads: number = availableParallelism()): Kernel 
     name: probe.fused ? 'threads, fused' : 'threads',
     dtype: 'F32',
     notes: [`backend threads: ${describeEngine(probe, threads)}`],
+    requireFits: (config, rows) => requireFits(config, rows, threads),
     start(config, state) {
       const trainer = createTrainer(openEngine({ threads }), config, state);
       return {

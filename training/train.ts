@@ -97,6 +97,7 @@ export async function train(settings: RunSettings, hooks: TrainHooks = {}): Prom
     for (const note of kernel.notes) hooks.onNote?.(note);
     const resumed = saved !== null;
     await requireRoom(settings, config, kernel, resumed);
+    kernel.requireFits?.(config, settings.batchRows);
 
     const ready = { settings, config, activations, heldout, kernel, hooks };
     const start = await (saved === null ? begin(ready) : resume(ready, saved));

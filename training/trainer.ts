@@ -40,6 +40,8 @@ export interface Kernel {
   readonly dtype: 'F32' | 'F64';
   /** For people: the device, and why no better one was taken. */
   readonly notes: readonly string[];
+  /** @throws {@link UsageError} on a run that this kernel has no memory for, before anything large is made. */
+  requireFits?(config: TrainConfig, batchRows: number): void;
   /** @throws {@link UsageError} on a decision of the dialect that this kernel does not support. */
   start(config: TrainConfig, state: TrainState): Trainer;
 }

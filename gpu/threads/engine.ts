@@ -68,6 +68,8 @@ export interface Engine {
   /** What was allocated after the mark is free again. */
   mark(): number;
   release(mark: number): void;
+  /** Bytes of memory so far; it never shrinks. */
+  size(): number;
   /** Views of the memory, valid until the next allocation. */
   f32(at: number, length: number): Float32Array;
   f64(at: number, length: number): Float64Array;
@@ -182,6 +184,7 @@ export function openEngine({
     release(mark) {
       top = mark;
     },
+    size: () => buffer.byteLength,
     f32: (at, length) => new Float32Array(buffer, at, length),
     f64: (at, length) => new Float64Array(buffer, at, length),
     i32: (at, length) => new Int32Array(buffer, at, length),

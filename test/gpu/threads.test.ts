@@ -12,6 +12,7 @@ import {
   type Rows,
 } from '../../gpu/threads/encode.ts';
 import { openEngine, type Engine } from '../../gpu/threads/engine.ts';
+import { memoryNeeded, requireFits } from '../../gpu/threads/memory.ts';
 import { threadsKernels } from '../../gpu/threads/operators.ts';
 import { stateFrom } from '../../gpu/threads/state.ts';
 import { createTrainer } from '../../gpu/threads/trainer.ts';
@@ -269,6 +270,52 @@ test('a step that is refused leaves the state as it was', () => {
   expect(() => trainer.step(new Float32Array(7))).toThrow('expected rows of d_in = 4');
   expect(() => trainer.step(new Float32Array(0))).toThrow('expected rows of d_in = 4');
   expect(trainer.state()).toEqual(before);
+});
+
+test.each([
+  [64, 4096, 512, 8, false],
+  [64, 4096, 512, 8, true],
+  [16, 200, 4096, 40, false],
+])(
+  'a run needs no more memory than is said: d_in %s, d_sae %s, %s rows, k %s, dead %s',
+  (d_in, d_sae, n, k, dead) => {
+    const engine = openEngine({ threads: 2 });
+    engines.push(engine);
+    const prefixes = [d_sae / 4, d_sae / 2, d_sae];
+    const config = trainConfig({
+      d_in,
+      d_sae,
+      k,
+      steps: 99,
+      prefixes,
+      warmupSteps: 2,
+      ...(dead && { deadAfter: n }),
+    });
+    const { uniform } = createRng(61);
+    const trainer = createTrainer(engine, config, reference.initialState(config, uniform));
+    const x = Float32Array.from({ length: n * d_in }, () => 2 * uniform() - 1);
+    const reports = Array.from({ length: 4 }, () => trainer.step(x));
+    expect(reports.some((report) => report.dead > 0)).toBe(dead);
+    const { state, batch } = memoryNeeded(config, n, 2);
+    const grain = 2 ** 23; // memory grows by megabytes
+    expect(engine.size()).toBeLessThanOrEqual(state + batch + grain);
+    expect(engine.size() + grain).toBeGreaterThan(state);
+  },
+);
+
+test('a run beyond 4 GiB is refused, and says what it would need', () => {
+  const config = trainConfig({
+    d_in: 2304,
+    d_sae: 65536,
+    k: 40,
+    steps: 9,
+    prefixes: [65536],
+    warmupSteps: 2,
+  });
+  expect(() => requireFits(config, 2048, 2)).toThrow(
+    /needs 4\.5 GiB of parameters.*for batches of 2048 rows/,
+  );
+  expect(() => requireFits({ ...config, d_in: 768, d_sae: 32768 }, 2048, 2)).not.toThrow();
 });
 
 test('what memory cannot hold is refused before anything is allocated', () => {
