@@ -2,7 +2,7 @@
  * Which backends work on this machine, and what would make the others work.
  * @module
  */
-import { arch, cpus, platform, release, totalmem } from 'node:os';
+import { arch, availableParallelism, cpus, platform, release, totalmem } from 'node:os';
 import {
   backendNames,
   BackendUnavailable,
@@ -11,12 +11,16 @@ import {
   type BackendName,
   type Problem,
 } from './backend.ts';
-import { loadInOtherProcess, missingLibraries } from './native-load.ts';
+import { choose, type ComputeName } from './choose.ts';
+import { cudaFailure, gpusInUse, loadInOtherProcess, missingLibraries } from './native-load.ts';
 import { resolvePackage } from './optional-package.ts';
-import { tensorflowPackage } from './tensorflow-backend.ts';
+import { nvidiaDriver } from './setup/requirements.ts';
+import { version } from '../reference/version.ts';
+import { tensorflowSource } from './tensorflow-backend.ts';
+import { describeEngine, openEngine } from './threads/engine.ts';
 
 export interface BackendRecord {
-  readonly name: BackendName;
+  readonly name: ComputeName;
   readonly status: 'works' | 'not installed' | 'broken';
   /** What computes; null if it does not work. */
   readonly device: string | null;
@@ -31,7 +35,7 @@ export interface BackendRecord {
 export interface Diagnosis {
   readonly backends: readonly BackendRecord[];
   /** What `auto` takes; null if nothing works. */
-  readonly auto: BackendName | null;
+  readonly auto: ComputeName | null;
   readonly node: string;
   readonly platform: string;
   readonly cpu: string;
@@ -41,17 +45,34 @@ export interface Diagnosis {
 
 /** Opens every backend in turn and leaves the one that `auto` takes in use. */
 export async function diagnose(): Promise<Diagnosis> {
-  const backends: BackendRecord[] = [];
+  const backends: BackendRecord[] = [examineThreads()];
   for (const name of backendNames) backends.push(await examine(name));
-  const works = backends.some((record) => record.status === 'works');
   return {
     backends,
-    auto: works ? await chosenByAuto(backends) : null,
+    auto: await chosenByAuto(backends),
     node: process.versions.node,
     platform: `${platform()} ${release()} ${arch()}`,
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
+  };
+}
+
+/** Own kernels compile and add wherever Node runs. */
+function examineThreads(): BackendRecord {
+  const start = performance.now();
+  const engine = openEngine({ threads: 1 });
+  const at = engine.alloc(16);
+  engine.f32(at, 4).fill(2);
+  const works = engine.kernels.dot(at, at, 4) === 16;
+  return {
+    name: 'threads',
+    status: works ? 'works' : 'broken',
+    device: works ? describeEngine(engine, availableParallelism()) : null,
+    version: works ? `matryoshka-sae ${version}` : null,
+    reason: works ? null : 'a dot product of its own kernels is wrong',
+    remedy: works ? null : 'report this with the output of `matryoshka doctor`',
+    seconds: Math.round(performance.now() - start) / 1000,
   };
 }
 
@@ -63,10 +84,11 @@ async function examine(name: BackendName): Promise<BackendRecord> {
     const { device, version } = await openBackend(name);
     const short = await openedShort(name);
     const problem = short && { ...short, ...fromLog(name, log) };
+    const gpus = short === null ? gpusInUse(log) : [];
     return {
       name,
       status: 'works',
-      device,
+      device: gpus.length === 0 ? device : `${device}: ${gpus.join('; ')}`,
       version,
       reason: problem?.reason ?? null,
       remedy: problem?.remedy ?? null,
@@ -82,7 +104,8 @@ async function examine(name: BackendName): Promise<BackendRecord> {
 /** What native libraries say while they load; empty for backends without any. Throws if they crash. */
 async function loadNative(name: BackendName): Promise<string> {
   if (name !== 'tensorflow' && name !== 'webgpu') return '';
-  const file = await resolvePackage(name === 'tensorflow' ? tensorflowPackage : 'webgpu');
+  const file =
+    name === 'webgpu' ? await resolvePackage(name) : ((await tensorflowSource())?.file ?? null);
   if (file === null) return '';
   const { crash, log } = await loadInOtherProcess(name, file);
   if (crash === null) return log;
@@ -94,18 +117,26 @@ async function loadNative(name: BackendName): Promise<string> {
 
 /** A more precise problem than the package itself admits to, if the log holds one. */
 function fromLog(name: BackendName, log: string): Problem | null {
+  if (name !== 'tensorflow') return null;
   const missing = missingLibraries(log);
-  if (name !== 'tensorflow' || missing.length === 0) return null;
+  if (missing.length > 0) {
+    return {
+      reason: `no CUDA: missing ${missing.join(', ')}`,
+      remedy: `matryoshka setup tensorflow --cuda; or install the CUDA and cuDNN that hold ${missing.join(', ')} and name their folders in LD_LIBRARY_PATH`,
+    };
+  }
+  // Without a driver TensorFlow says the same, less clearly.
+  const failure = nvidiaDriver() === null ? null : cudaFailure(log);
+  if (failure === null) return null;
   return {
-    reason: `no CUDA: missing ${missing.join(', ')}`,
-    remedy: `install the CUDA and cuDNN that hold ${missing.join(', ')} and name their folders in LD_LIBRARY_PATH`,
+    reason: `no CUDA: TensorFlow said: ${failure}`,
+    remedy:
+      'see that nvidia-smi names the GPU; update the driver, or restart the machine after an update',
   };
 }
 
-async function chosenByAuto(backends: readonly BackendRecord[]): Promise<BackendName> {
+async function chosenByAuto(backends: readonly BackendRecord[]): Promise<ComputeName> {
   // A backend whose library crashes in another process would crash this one: then do not try them all again.
   const crashed = backends.some((record) => record.reason?.includes('crashes') === true);
-  if (!crashed) return (await openBackend('auto')).name;
-  const first = backends.find((record) => record.status === 'works');
-  return (await openBackend(first?.name ?? 'cpu')).name;
+  return crashed ? 'threads' : (await choose('auto')).name;
 }

@@ -5,9 +5,14 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 
-/** Whether the backend in use computes on the CPU and reads a tensor back at the cost of a copy. */
+/**
+ * Whether the backend in use computes on the CPU and reads a tensor back at the cost of a copy. TensorFlow on the CPU is
+ * one of them: its own topk is slower, and takes subnormal numbers for 0.
+ */
 export function computesOnHost(): boolean {
-  return tf.getBackend() === 'wasm' || tf.getBackend() === 'cpu';
+  const name = tf.getBackend();
+  if (name !== 'tensorflow') return name === 'wasm' || name === 'cpu';
+  return (tf.backend() as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === false;
 }
 
 export interface Cut {

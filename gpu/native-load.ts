@@ -52,3 +52,20 @@ export function missingLibraries(log: string): string[] {
   const named = [...log.matchAll(/(?:Could not load dynamic library '|dlerror: )(lib[\w.+-]+)/g)];
   return [...new Set(named.map((match) => match[1]))];
 }
+
+/** GPUs that the log of TensorFlow says it computes on: `NVIDIA H200, compute capability 9.0, 133 GiB for TensorFlow`. */
+export function gpusInUse(log: string): string[] {
+  const created =
+    /device:GPU:\d+ with (\d+) MB memory: +-> device: \d+, name: ([^,]+),.*?compute capability: ([\d.]+)/g;
+  return [...log.matchAll(created)].map(
+    ([, mebibytes, name, capability]) =>
+      `${name}, compute capability ${capability}, ${(Number(mebibytes) / 1024).toFixed(0)} GiB for TensorFlow`,
+  );
+}
+
+/** Why CUDA does not start, in TensorFlow's own words; null if its log has none. */
+export function cudaFailure(log: string): string | null {
+  const said =
+    /failed call to cuInit: .*|kernel driver does not appear to be running.*|Ignoring visible gpu device.*|Could not find cuda drivers.*/i;
+  return said.exec(log)?.[0].trim() ?? null;
+}

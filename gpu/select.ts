@@ -71,7 +71,26 @@ export function aboveThreshold(
 ): tf.Tensor2D {
   requireScores(acts, scores);
   if (Number.isNaN(threshold)) throw new RangeError('threshold: expected a number, got NaN');
+  if (computesOnHost()) return aboveOnHost(acts, threshold, scores);
   return tf.tidy(() => tf.mul(relu(acts), tf.cast(tf.greater(scores, threshold), 'float32')));
+}
+
+/** As the device computes it: an act that is not finite makes its latent NaN, kept or not. */
+function aboveOnHost(
+  acts: tf.Tensor2D,
+  threshold: number | tf.Scalar,
+  scores: tf.Tensor2D,
+): tf.Tensor2D {
+  const cut = typeof threshold === 'number' ? Math.fround(threshold) : threshold.dataSync()[0];
+  const values = acts.dataSync<'float32'>();
+  const ranked = scores === acts ? values : scores.dataSync<'float32'>();
+  const kept = new Float32Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const act = values[i];
+    kept[i] = ranked[i] > cut && act > 0 ? act : 0;
+    if (!Number.isFinite(act)) kept[i] = NaN;
+  }
+  return tf.tensor2d(kept, acts.shape);
 }
 
 /** Each `length` values in a row compete for their own K places. */

@@ -1,9 +1,9 @@
 import { Command } from 'commander';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
-import { backendNames, openBackend } from '../../gpu/backend.ts';
+import { choose, computeNames } from '../../gpu/choose.ts';
 import { addDoctorCommand, doctorTable } from '../../gpu/command.ts';
 import { diagnose, type Diagnosis } from '../../gpu/doctor.ts';
-import { missingLibraries } from '../../gpu/native-load.ts';
+import { cudaFailure, gpusInUse, missingLibraries } from '../../gpu/native-load.ts';
 
 let diagnosis: Diagnosis;
 
@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 describe('diagnose', () => {
   test('reports on every backend, and wasm and cpu work', () => {
-    expect(diagnosis.backends.map(({ name }) => name)).toEqual(backendNames);
+    expect(diagnosis.backends.map(({ name }) => name)).toEqual(computeNames);
     for (const name of ['wasm', 'cpu']) {
       expect(diagnosis.backends.find((record) => record.name === name)?.status).toBe('works');
     }
@@ -29,7 +29,7 @@ describe('diagnose', () => {
   });
 
   test('names the backend that auto takes', async () => {
-    expect((await openBackend('auto')).name).toBe(diagnosis.auto);
+    expect((await choose('auto')).name).toBe(diagnosis.auto);
   });
 
   test('describes the machine', () => {
@@ -86,5 +86,26 @@ describe('the log of TensorFlow', () => {
     ].join('\n');
     expect(missingLibraries(log)).toEqual(['libcudart.so.11.0', 'libcudnn.so.8']);
     expect(missingLibraries('I port.cc:153] oneDNN custom operations are on.')).toEqual([]);
+  });
+
+  test('names the GPUs in use with the memory that TensorFlow has of each', () => {
+    const log = [0, 1]
+      .map(
+        (gpu) =>
+          `I0000 00:00:1.2 3 gpu_device.cc:2020] Created device /job:localhost/replica:0/task:0/device:GPU:${gpu} with 136192 MB memory:  -> device: ${gpu}, name: NVIDIA H200, pci bus id: 0000:1${gpu}:00.0, compute capability: 9.0`,
+      )
+      .join('\n');
+    const one = 'NVIDIA H200, compute capability 9.0, 133 GiB for TensorFlow';
+    expect(gpusInUse(log)).toEqual([one, one]);
+    expect(gpusInUse('I port.cc:153] oneDNN custom operations are on.')).toEqual([]);
+  });
+
+  test('says why CUDA does not start', () => {
+    const log =
+      'E0000 00:00:1.2 3 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error: UNKNOWN ERROR (303)\nmore\n';
+    expect(cudaFailure(log)).toBe(
+      'failed call to cuInit: INTERNAL: CUDA error: UNKNOWN ERROR (303)',
+    );
+    expect(cudaFailure('I port.cc:153] oneDNN custom operations are on.')).toBe(null);
   });
 });
