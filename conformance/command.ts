@@ -49,6 +49,7 @@ interface Options extends Under {
   readonly junit?: string;
   readonly html?: string;
   readonly mutants?: true;
+  readonly variants?: true;
   readonly oracle?: true;
   readonly seeds: number;
   readonly cases: number;
@@ -117,6 +118,10 @@ export function addConformanceCommand(program: Command): void {
     .option('--html <file>', 'write a page to look at: laws, and pictures of what failed')
     .option('--mutants', 'run the laws on kernels broken on purpose: all must be rejected')
     .option(
+      '--variants',
+      'run the laws on right kernels that compute otherwise: none may be rejected',
+    )
+    .option(
       '--seeds <n>',
       'with --mutants: runs of each, with seeds of their own',
       wholeNumber('--seeds', 1),
@@ -137,6 +142,14 @@ export function addConformanceCommand(program: Command): void {
       const chosen = usage(() => selectLaws(specs, options.only));
       if (options.list) return list(chosen);
       const seed = options.seed ?? randomInt(2 ** 31);
+      if (options.variants) {
+        const { runVariants } = await import('./variants/command.ts');
+        process.exitCode = await runVariants(chosen, seed, {
+          runs: options.runs,
+          ...(options.shard && { shard: options.shard }),
+        });
+        return;
+      }
       process.exitCode = options.mutants
         ? await runMutants(
             chosen.map(({ name }) => name),
