@@ -12,13 +12,16 @@ import { UsageError } from './training/usage-error.ts';
 const rooms: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   preflight: async () => (await import('./preflight/command.ts')).addPreflightCommand,
   doctor: async () => (await import('./gpu/command.ts')).addDoctorCommand,
+  setup: async () => (await import('./gpu/setup/command.ts')).addSetupCommand,
   conformance: async () => (await import('./conformance/command.ts')).addConformanceCommand,
   merge: async () => (await import('./conformance/records/command.ts')).addMergeCommand,
+  compare: async () => (await import('./conformance/records/command.ts')).addCompareCommand,
   verify: async () => (await import('./conformance/records/command.ts')).addVerifyCommand,
   run: async () => (await import('./conformance/operators/command.ts')).addRunCommand,
   dialects: async () => (await import('./conformance/dialects/command.ts')).addDialectsCommand,
   synthetic: async () => (await import('./synthetic/command.ts')).addSyntheticCommand,
   train: async () => (await import('./training/command.ts')).addTrainCommand,
+  bench: async () => (await import('./gpu/bench/command.ts')).addBenchCommand,
 };
 
 const program = new Command('matryoshka')
@@ -28,6 +31,12 @@ const program = new Command('matryoshka')
   .version(version)
   .showHelpAfterError('(matryoshka --help, or matryoshka <command> --help)')
   .addHelpText('after', '\nStart with: matryoshka preflight');
+
+// `| head` closes the pipe when it has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(process.exitCode);
+});
 
 try {
   const asked = process.argv[2] ?? '';
