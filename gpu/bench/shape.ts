@@ -57,28 +57,38 @@ export function shapeName({ d_in, d_sae, batch, k }: Shape): string {
   return [d_in, d_sae, batch, k].join('/');
 }
 
-/** @throws {@link UsageError} unless the text is four whole numbers that a training step accepts. */
+/** What can be run here. @throws {@link UsageError} as {@link shapeFrom}, and where acts alone fill a typed array. */
 export function parseShape(text: string): Shape {
+  const shape = shapeFrom(text, '--shape');
+  requireRunnable(shape);
+  return shape;
+}
+
+/** @throws {@link UsageError} unless the text is four whole numbers that a training step accepts. */
+export function shapeFrom(text: string, name: string): Shape {
   const numbers = text.split('/').map((part) => (/^\d+$/.test(part) ? Number(part) : NaN));
   if (numbers.length !== 4 || !numbers.every((n) => Number.isSafeInteger(n) && n > 0)) {
     throw new UsageError(
-      `--shape: expected d_in/d_sae/B/k, whole numbers above 0 such as 64/256/512/8, got ${JSON.stringify(text)}`,
+      `${name}: expected d_in/d_sae/B/k, whole numbers above 0 such as 64/256/512/8, got ${JSON.stringify(text)}`,
     );
   }
   const [d_in, d_sae, batch, k] = numbers;
   if (k > d_sae) {
-    throw new UsageError(`--shape ${text}: k: expected at most d_sae = ${d_sae}, got ${k}`);
+    throw new UsageError(`${name} ${text}: k: expected at most d_sae = ${d_sae}, got ${k}`);
   }
   if (batch < 2) {
-    throw new UsageError(`--shape ${text}: batch: expected at least 2 rows, got ${batch}`);
-  }
-  // Beyond it, one matrix of acts alone fills a typed array.
-  if (batch * d_sae > 2 ** 31 || d_in * d_sae > 2 ** 31) {
-    throw new UsageError(
-      `--shape ${text}: expected batch · d_sae and d_in · d_sae up to 2^31 values, got ${batch * d_sae} and ${d_in * d_sae}`,
-    );
+    throw new UsageError(`${name} ${text}: batch: expected at least 2 rows, got ${batch}`);
   }
   return { d_in, d_sae, batch, k };
+}
+
+/** @throws {@link UsageError} on a shape whose matrix of acts alone fills a typed array. */
+function requireRunnable(shape: Shape): void {
+  const { d_in, d_sae, batch } = shape;
+  if (batch * d_sae <= 2 ** 31 && d_in * d_sae <= 2 ** 31) return;
+  throw new UsageError(
+    `--shape ${shapeName(shape)}: expected batch · d_sae and d_in · d_sae up to 2^31 values, got ${batch * d_sae} and ${d_in * d_sae}`,
+  );
 }
 
 /** The paper's five prefixes, 1/32, 3/32, 7/32, 15/32 and all of d_sae, rounded up; fewer where they coincide. */
