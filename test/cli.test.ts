@@ -38,14 +38,25 @@ test('the version is the package’s', async () => {
   expect((await matryoshka('--version')).stdout.trim()).toBe(version);
 });
 
-test.each(['preflight', 'doctor', 'conformance', 'run', 'dialects', 'synthetic', 'train'])(
-  '%s --help prints its options and succeeds',
-  async (command) => {
-    const { code, stdout } = await matryoshka(command, '--help');
-    expect(code).toBe(0);
-    expect(stdout).toMatch(/Usage: matryoshka/);
-  },
-);
+test.each([
+  'preflight',
+  'doctor',
+  'setup',
+  'conformance',
+  'merge',
+  'verify',
+  'compare',
+  'run',
+  'dialects',
+  'synthetic',
+  'train',
+  'plan',
+  'bench',
+])('%s --help prints its options and succeeds', async (command) => {
+  const { code, stdout } = await matryoshka(command, '--help');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/Usage: matryoshka/);
+});
 
 describe('wrong usage exits 2 with one line that names the field', () => {
   const file = join(folder, 'a-file');
