@@ -15,6 +15,8 @@ export interface Profile {
   readonly u_acc: number;
   /** Unit roundoff of stored results. */
   readonly u_out: number;
+  /** The least normal value of operands and results: 2^-126 unless it says otherwise, as float16 has to. */
+  readonly leastNormal?: number;
   /** Whether subnormal values may be read or written as 0. */
   readonly flushesSubnormals: boolean;
   /** Whether the encoder computes x W - b_dec W instead of (x - b_dec) W. */
@@ -50,7 +52,21 @@ export function productSum(n: number, profile: Profile): number {
 export function underflow(n: number, largest: number, profile: Profile): number {
   // Each operand may be flushed, and so may each partial sum.
   if (profile.flushesSubnormals) return 2 * n * 2 ** -126 * Math.max(1, largest);
-  return n * (profile.u_acc < 2 ** -40 ? 2 ** -1074 : 2 ** -149);
+  const sums = n * (profile.u_acc < 2 ** -40 ? 2 ** -1074 : 2 ** -149);
+  return sums + narrowUnderflow(n, largest, profile);
+}
+
+/**
+ * What formats narrower than that of sums add: below the least normal value λ rounding errs by u λ, absolutely. Both
+ * operands of n products are rounded so, and so is each of the values that are stored.
+ */
+function narrowUnderflow(
+  n: number,
+  largest: number,
+  { u_in, u_acc, u_out, leastNormal = 2 ** -126 }: Profile,
+): number {
+  const operands = 2 * u_in * Math.max(1, largest);
+  return n * leastNormal * (operands + (u_out > u_acc ? u_out : 0));
 }
 
 /** Largest magnitude in any of the arrays; 0 for none. */

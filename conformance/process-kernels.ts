@@ -25,6 +25,7 @@ export function profileOf(dtype: FloatFormat, hello: Hello): Profile {
     u_out: unitRoundoff[dtype],
     flushesSubnormals: hello.flushes_subnormals,
     splitEncode: hello.split_encode,
+    ...(dtype === 'float16' && { leastNormal: 2 ** -14 }),
   };
 }
 

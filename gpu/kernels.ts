@@ -5,17 +5,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Call, Kernels, Operator, Tensor } from '../conformance/kernel.ts';
 import { dictionaryLearning } from '../reference/dialects.ts';
-import { configOf } from '../conformance/kernels/train-step.ts';
+import { dialectOf } from '../conformance/kernels/input-norm.ts';
+import { configOf } from '../conformance/kernels/train-step-calls.ts';
 import type { TrainConfig } from '../reference/train-step.ts';
 import { adamUpdate, clipGradients, gradientNorm, learningRate } from './adam.ts';
 import { auxk } from './auxk.ts';
 import { openBackend, type BackendName } from './backend.ts';
 import { deadMask, updateSinceFired } from './dead-latents.ts';
 import { decodePrefixes } from './decode.ts';
-import { normaliseRows, projectGradient } from './decoder-norm.ts';
+import { foldDecoderNorm, normaliseRows, projectGradient } from './decoder-norm.ts';
 import { encode } from './encode.ts';
 import { geometricMedian } from './geometric-median.ts';
 import { gradients } from './gradients.ts';
+import { foldInputScale } from './input-norm.ts';
 import { levelCoefficients, levelErrors, levelLosses, reconstructionLoss } from './loss.ts';
 import { paramNames, type SaeTensors } from './params.ts';
 import { aboveThreshold, batchTopK, topK } from './select.ts';
@@ -271,6 +273,19 @@ const operators: Readonly<Record<string, DeviceOperator>> = {
       sinceFiredAtMost: Math.max(...call.inputs.since_fired.data),
     };
     return stepTensors(state, inputs('x') as tf.Tensor2D, configOf(call));
+  },
+  'fold-input-scale': (inputs, call) => {
+    const { params, threshold } = foldInputScale(
+      paramsOf(inputs),
+      inputs('threshold') as tf.Scalar,
+      number(call, 'scale'),
+      dialectOf(call),
+    );
+    return { ...named(params, ''), threshold };
+  },
+  'fold-decoder-norm': (inputs) => {
+    const { params, threshold } = foldDecoderNorm(paramsOf(inputs), vector(inputs('threshold')));
+    return { ...named(params, ''), threshold };
   },
 };
 

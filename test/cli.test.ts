@@ -122,7 +122,7 @@ test('conformance --list names kernels, tensors and laws without running any', a
   const { code, stdout } = await matryoshka('conformance', '--list');
   expect(code).toBe(0);
   for (const { name } of specs) expect(stdout).toContain(name);
-  expect(stdout).toMatch(/17 kernels, \d+ laws/);
+  expect(stdout).toMatch(/19 kernels, \d+ laws/);
 });
 
 test('conformance --mutants counts what it rejects', async () => {

@@ -10,7 +10,14 @@ import type { Call, KernelSpec, Tensor, Tensors } from '../kernel.ts';
 import { agreesWithReference, law, neverHidesNonFinite, only } from '../laws.ts';
 import { smallerCalls } from '../smaller-calls.ts';
 import { fromMatrix, scalar, tensor, toMatrix } from '../tensors.ts';
-import { batchReference, countOf, rowsOf, tieFreeCalls, widthOf } from './select.ts';
+import {
+  batchReference,
+  copyError,
+  countOf,
+  rowsOf,
+  tieFreeCalls,
+  widthOf,
+} from './select-calls.ts';
 
 const gateWords = { acts: '(…, d_sae), >= 0', threshold: '()' };
 
@@ -59,7 +66,9 @@ export const aboveThreshold: KernelSpec = {
   outputShapes: ({ inputs }) => ({ latents: inputs.acts.shape }),
   reference: gateReference,
   laws: [
-    agreesWithReference(thresholdCalls, gateReference, () => ({})),
+    agreesWithReference(thresholdCalls, gateReference, (_, { latents }, profile) => ({
+      latents: latents.data.map(() => copyError(profile)),
+    })),
     law(
       'a latent is 0 or its act, bit for bit',
       only(thresholdCalls),
@@ -78,8 +87,10 @@ export const aboveThreshold: KernelSpec = {
           inputs: { ...call.inputs, threshold: scalar(-Math.abs(thresholdOf(call))) },
         })),
       ),
-      async ({ call }, { run }) =>
-        compareTensors(await run(call), { latents: call.inputs.acts }, {}),
+      async ({ call }, { run, profile }) =>
+        compareTensor('latents', (await run(call)).latents, call.inputs.acts, () =>
+          copyError(profile),
+        ),
     ),
     law(
       'a row is cut alone as it is in a batch',

@@ -11,8 +11,10 @@ import { sinceFired } from './dead-latents.ts';
 import { decode } from './decode.ts';
 import { normaliseRows, projectGradient } from './decoder-norm.ts';
 import { encode } from './encode.ts';
+import { foldDecoderNorm } from './fold-decoder-norm.ts';
 import { geometricMedian } from './geometric-median.ts';
 import { gradients } from './gradients.ts';
+import { foldInputScale } from './input-norm.ts';
 import { loss } from './loss.ts';
 import { batchTopk, topk } from './select.ts';
 import { updateThreshold } from './threshold.ts';
@@ -37,5 +39,7 @@ export const specs: readonly KernelSpec[] = (
     adamUpdate,
     normaliseRows,
     trainStep,
+    foldInputScale,
+    foldDecoderNorm,
   ] as const
 ).map(withConduct);

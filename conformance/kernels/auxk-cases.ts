@@ -196,7 +196,9 @@ export function auxkBounds(
     loss: Float64Array.of(quotient(meanSquare(miss, errors, rows, profile))),
     gradient: miss.map(
       (value, i) =>
-        factor * quotient({ value: Math.abs(value), error: errors[i] }) + tiny(Math.abs(value)),
+        // With alpha 0 every gradient is 0, even over a variance that is not known apart from 0.
+        (factor === 0 ? 0 : factor * quotient({ value: Math.abs(value), error: errors[i] })) +
+        tiny(Math.abs(value)),
     ),
   };
 }

@@ -110,7 +110,11 @@ const alphaScalesGradient: Law = law(
         loss: limits[0].loss.map((limit, i) => limit + limits[1].loss[i]),
         gradient: limits[0].gradient.map(
           // The product taken here is rounded, and so is what the kernel multiplies before it.
-          (limit, i) => limit + alpha * limits[1].gradient[i] + rounding * Math.abs(scaled[i]),
+          // With alpha 0 both are 0, even where the variance is not known apart from 0.
+          (limit, i) =>
+            limit +
+            (alpha === 0 ? 0 : alpha * limits[1].gradient[i]) +
+            rounding * Math.abs(scaled[i]),
         ),
       },
     );
@@ -237,6 +241,7 @@ const slopeOfLoss: Law = law(
     let limit = gamma(4, 2 ** -53) * (losses[0] + losses[1]);
     for (const way of ways) limit += auxkBounds(way, latents, profile).loss[0];
     along.forEach((change, i) => {
+      if (change === 0) return; // it adds nothing, even to a slope that is not known
       expected += 2 * change * gradient.data[i];
       limit += 2 * Math.abs(change) * (limits[i] + 2 ** -40 * Math.abs(gradient.data[i]));
     });

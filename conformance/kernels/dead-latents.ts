@@ -11,6 +11,7 @@ import { dictionaryLearning } from '../../reference/dialects.ts';
 import { requireFinite } from '../../reference/matrix.ts';
 import { flatSizes, latentsOf, permutationOf } from '../arbitraries.ts';
 import { compareTensor, compareTensors } from '../compare.ts';
+import type { Profile } from '../error-model.ts';
 import type { Call, KernelSpec, Tensor, Tensors } from '../kernel.ts';
 import { agreesWithReference, law, only } from '../laws.ts';
 import { smallerCalls } from '../smaller-calls.ts';
@@ -63,6 +64,24 @@ function counted(call: Call): Tensors {
   return { since_fired: fromVector(next), dead: fromVector(dead) };
 }
 
+/** Counts are exact up to 1 / u_out, the last whole number before a format has gaps; beyond, they are rounded. */
+function countError(count: number, { u_out }: Profile): number {
+  return count * u_out > 1 ? count * u_out : 0;
+}
+
+/** A latent whose count is rounded may be found dead from the count before rounding, or after it. */
+function countErrors(
+  call: Call,
+  { since_fired }: Tensors,
+  profile: Profile,
+): { since_fired: Float64Array; dead: Float64Array } {
+  const deadAfter = numberOf(call, 'dead_after');
+  const errors = since_fired.data.map((count) => countError(count, profile));
+  const isFree = (count: number, j: number): boolean =>
+    errors[j] > 0 && Math.abs(count - deadAfter) <= 2 * errors[j];
+  return { since_fired: errors, dead: since_fired.data.map((count, j) => +isFree(count, j)) };
+}
+
 export const sinceFired: KernelSpec = {
   name: 'since-fired',
   summary:
@@ -76,29 +95,32 @@ export const sinceFired: KernelSpec = {
   }),
   reference: counted,
   laws: [
-    agreesWithReference(sinceFiredCalls, counted, () => ({})),
+    agreesWithReference(sinceFiredCalls, counted, countErrors),
     law(
       'a latent that is positive in any row gets 0, every other one ages by the number of rows',
       only(sinceFiredCalls),
-      async ({ call }, { run }) => {
+      async ({ call }, { run, profile }) => {
         const { since_fired, latents } = call.inputs;
         const [rows, d_sae] = latents.shape;
         const fired = (j: number): boolean =>
           latents.data.some((latent, i) => i % d_sae === j && latent > 0);
         const expected = since_fired.data.map((count, j) => (fired(j) ? 0 : count + rows));
         const got = (await run(call)).since_fired;
-        return compareTensor('since_fired', got, tensor(got.shape, expected), () => 0);
+        return compareTensor('since_fired', got, tensor(got.shape, expected), (j) =>
+          countError(expected[j], profile),
+        );
       },
     ),
     law(
       'a latent is dead when its new count is dead_after or more',
       only(sinceFiredCalls),
-      async ({ call }, { run }) => {
+      async ({ call }, { run, profile }) => {
         const { since_fired, dead } = await run(call);
+        const bound = countErrors(call, { since_fired }, profile).dead;
         const expected = since_fired.data.map((count) =>
           Number(count >= numberOf(call, 'dead_after')),
         );
-        return compareTensor('dead', dead, tensor(dead.shape, expected), () => 0);
+        return compareTensor('dead', dead, tensor(dead.shape, expected), (j) => bound[j]);
       },
     ),
     law(

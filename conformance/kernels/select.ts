@@ -6,110 +6,43 @@
  * @module
  */
 import fc from 'fast-check';
-import { batchTopK, topK } from '../../reference/select.ts';
-import {
-  actsOf,
-  flatSizes,
-  kFor,
-  permutationOf,
-  sizes,
-  withNonFinite,
-  type Sizes,
-} from '../arbitraries.ts';
+import { permutationOf, withNonFinite } from '../arbitraries.ts';
 import { compareTensor, compareTensors, place } from '../compare.ts';
-import type { Call, KernelSpec, Law, Tensor, Tensors } from '../kernel.ts';
+import type { Profile } from '../error-model.ts';
+import type { Call, KernelSpec, Law, Tensor } from '../kernel.ts';
 import { agreesWithReference, law, neverHidesNonFinite, only } from '../laws.ts';
-import { smallerCalls } from '../smaller-calls.ts';
-import { fromMatrix, numberOf, tensor, toMatrix } from '../tensors.ts';
-
-const withK = ({ lead, d_sae, rows }: Sizes): fc.Arbitrary<Call> =>
-  actsOf([...lead, d_sae]).chain((acts) =>
-    kFor(acts, rows).map((k) => ({ config: { k }, inputs: { acts } })),
-  );
-
-const actsWords = { acts: '(…, d_sae), >= 0' };
-
-/** The same number of kept acts, and one fewer, when rows or latents are left out. */
-const sameCount = (smaller: Call, larger: Call): Call[] =>
-  [0, 1]
-    .map((fewer) => (countOf(larger) - fewer) / rowsOf(smaller))
-    .filter((k) => k >= 0 && k <= widthOf(smaller))
-    .map((k) => ({ ...smaller, config: { k } }));
-
-/** Any acts, ties included. */
-const batchCalls: fc.Arbitrary<Call> = smallerCalls(sizes.chain(withK), actsWords, {
-  adapt: sameCount,
-});
-
-/** Acts without two equal positive values, so that there is one right selection. */
-export const tieFreeCalls: fc.Arbitrary<Call> = smallerCalls(
-  sizes.chain((size) =>
-    permutationOf(size.rows * size.d_sae).chain((order) => {
-      const acts = tensor(
-        [...size.lead, size.d_sae],
-        order.map((rank) => Math.max(rank - 2, 0) / 4),
-      );
-      return kFor(acts, size.rows).map((k) => ({ config: { k }, inputs: { acts } }));
-    }),
-  ),
+import { numberOf, tensor } from '../tensors.ts';
+import {
   actsWords,
-  {
-    adapt: sameCount,
-    isValid: ({ inputs: { acts } }) => {
-      const positive = acts.data.filter((act) => act > 0);
-      return new Set(positive).size === positive.length;
-    },
-  },
-);
+  batchCalls,
+  batchReference,
+  copyError,
+  countOf,
+  kForCount,
+  roomyCalls,
+  rowCalls,
+  rowReference,
+  rowsOf,
+  tieFreeCalls,
+  widthOf,
+} from './select-calls.ts';
+import { cutLaws } from './select-cut.ts';
 
-/** 0, 1 and 2: rows with ties wherever they are cut. */
-const fewValues = (shape: readonly number[]): fc.Arbitrary<Tensor> => {
-  const length = shape.reduce((product, n) => product * n, 1);
-  return fc
-    .array(fc.integer({ min: 0, max: 2 }), { minLength: length, maxLength: length })
-    .map((data) => tensor(shape, data));
-};
-
-const rowCalls: fc.Arbitrary<Call> = smallerCalls(
-  sizes.chain(({ lead, d_sae }) =>
-    fc
-      .record({
-        acts: fc.oneof(actsOf([...lead, d_sae]), fewValues([...lead, d_sae])),
-        k: fc.integer({ min: 0, max: d_sae }),
-      })
-      .map(({ acts, k }) => ({ config: { k }, inputs: { acts } })),
-  ),
-  actsWords,
-);
-
-/** As many as there are latents: nothing positive may be dropped. */
-const roomyCalls: fc.Arbitrary<Call> = smallerCalls(
-  flatSizes.chain(({ lead, d_sae }) =>
-    actsOf([...lead, d_sae]).map((acts) => ({ config: { k: d_sae }, inputs: { acts } })),
-  ),
-  actsWords,
-  { isValid: (call) => numberOf(call, 'k') === widthOf(call) },
-);
-
-export function batchReference(call: Call): Tensors {
-  const { acts } = call.inputs;
-  return { latents: fromMatrix(batchTopK(toMatrix(acts), numberOf(call, 'k')), acts.shape) };
-}
-
-function rowReference(call: Call): Tensors {
-  const { acts } = call.inputs;
-  return { latents: fromMatrix(topK(toMatrix(acts), numberOf(call, 'k')), acts.shape) };
-}
-
-/** What is wrong with a selection of K among the acts of one range, ties being free; null if nothing. */
+/**
+ * What is wrong with a selection of K among the acts of one range; null if nothing. Ties are free, and so is whether a
+ * kernel that flushes sees a subnormal act at all.
+ */
 function wrongSelection(
   acts: Tensor,
   latents: Tensor,
   K: number,
   start: number,
   end: number,
+  profile: Profile,
 ): string | null {
+  const unseen = copyError(profile);
   let kept = 0;
+  let seen = 0;
   let positive = 0;
   let smallestKept = Infinity;
   let largestDropped = 0;
@@ -117,6 +50,7 @@ function wrongSelection(
     const act = acts.data[i];
     const latent = latents.data[i];
     if (act > 0) positive++;
+    if (act > unseen) seen++;
     if (latent !== 0 && latent !== act) {
       return `latents${place(i, acts.shape)} returned ${latent}, expected 0 or the act ${act} exactly`;
     }
@@ -124,25 +58,15 @@ function wrongSelection(
     if (latent !== 0) {
       kept++;
       smallestKept = Math.min(smallestKept, act);
-    } else largestDropped = Math.max(largestDropped, act);
+    } else if (act > unseen) largestDropped = Math.max(largestDropped, act);
   }
   const expected = Math.min(K, positive);
-  if (kept !== expected) {
+  if (kept < Math.min(K, seen) || kept > expected) {
     return `kept ${kept} latents, expected ${expected} (K = ${K}, ${positive} positive acts)`;
   }
   return smallestKept >= largestDropped
     ? null
     : `kept the act ${smallestKept} and dropped the larger ${largestDropped}`;
-}
-
-export function countOf(call: Call): number {
-  const { acts } = call.inputs;
-  return Math.trunc(numberOf(call, 'k') * (acts.data.length / acts.shape[acts.shape.length - 1]));
-}
-
-/** The same selection count K for a batch of another number of rows. */
-function kForCount(K: number, rows: number): number {
-  return (K + 0.5) / rows;
 }
 
 /** A law that compares the kernel's answer to a changed call with its changed answer to the call itself. */
@@ -172,10 +96,6 @@ const permuteRows = ({ shape, data }: Tensor, order: readonly number[]): Tensor 
   );
 };
 
-export const widthOf = (call: Call): number =>
-  call.inputs.acts.shape[call.inputs.acts.shape.length - 1];
-export const rowsOf = (call: Call): number => call.inputs.acts.data.length / widthOf(call);
-
 export const batchTopk: KernelSpec = {
   name: 'batch-topk',
   summary: 'keeps the trunc(k · rows) largest acts of the whole batch',
@@ -188,10 +108,10 @@ export const batchTopk: KernelSpec = {
     law(
       'keeps the K largest positive acts of the whole batch, unchanged',
       only(batchCalls),
-      async ({ call }, { run }) => {
+      async ({ call }, { run, profile }) => {
         const { latents } = await run(call);
         const { acts } = call.inputs;
-        return wrongSelection(acts, latents, countOf(call), 0, acts.data.length);
+        return wrongSelection(acts, latents, countOf(call), 0, acts.data.length, profile);
       },
     ),
     agreesWithReference(tieFreeCalls, batchReference, () => ({})),
@@ -225,8 +145,10 @@ export const batchTopk: KernelSpec = {
     law(
       'with K at least the number of positive acts, all of them stay',
       only(roomyCalls),
-      async ({ call }, { run }) =>
-        compareTensors(await run(call), { latents: call.inputs.acts }, {}),
+      async ({ call }, { run, profile }) =>
+        compareTensor('latents', (await run(call)).latents, call.inputs.acts, () =>
+          copyError(profile),
+        ),
     ),
     equivariance(
       'permuting rows permutes latents when no two acts tie',
@@ -265,7 +187,7 @@ export const batchTopk: KernelSpec = {
           [...call.inputs.acts.data, ...new Float64Array(more * cols)],
         );
         const got = await run({
-          config: { k: kForCount(K, rows + more) },
+          config: { k: kForCount(K, rows + more, cols) },
           inputs: { acts: padded },
         });
         const alone = (await run(call)).latents.data;
@@ -273,6 +195,7 @@ export const batchTopk: KernelSpec = {
         return compareTensor('latents', got.latents, expected, () => 0);
       },
     ),
+    ...cutLaws,
     neverHidesNonFinite(withNonFinite(batchCalls, ['acts'])),
   ],
 };
@@ -289,7 +212,7 @@ export const topk: KernelSpec = {
     law(
       'keeps the k largest positive acts of each row, unchanged',
       only(rowCalls),
-      async ({ call }, { run }) => {
+      async ({ call }, { run, profile }) => {
         const { latents } = await run(call);
         const cols = widthOf(call);
         for (let b = 0; b < rowsOf(call); b++) {
@@ -299,6 +222,7 @@ export const topk: KernelSpec = {
             numberOf(call, 'k'),
             b * cols,
             (b + 1) * cols,
+            profile,
           );
           if (wrong !== null) return `row ${b}: ${wrong}`;
         }

@@ -11,6 +11,7 @@ import { mutants as decoderNorm } from './decoder-norm.ts';
 import { mutants as encode } from './encode.ts';
 import { mutants as geometricMedian } from './geometric-median.ts';
 import { mutants as gradients } from './gradients.ts';
+import { mutants as inputNorm } from './input-norm.ts';
 import { mutants as loss } from './loss.ts';
 import type { Mutant } from './mutant.ts';
 import { mutants as select } from './select.ts';
@@ -30,5 +31,6 @@ export const mutants: readonly Mutant[] = [
   ...decoderNorm,
   ...adam,
   ...trainStep,
+  ...inputNorm,
   ...conduct,
 ];

@@ -1,10 +1,11 @@
 /**
- * Wrong projections and normalisations of decoder rows.
+ * Wrong projections, normalisations and foldings of decoder rows.
  * @module
  */
 import { normaliseRows, projectGradient } from '../../reference/decoder-norm.ts';
 import { dot, map, matrix, norm, row, transpose, type Matrix } from '../../reference/matrix.ts';
-import { fromMatrix, numberOf, toMatrix } from '../tensors.ts';
+import { foldDecoderNorm } from '../kernels/fold-decoder-norm.ts';
+import { fromMatrix, numberOf, tensor, toMatrix } from '../tensors.ts';
 import type { Mutant } from './mutant.ts';
 
 /** Gradient, W_dec and epsilon → gradient. */
@@ -48,6 +49,60 @@ function dividing(length: (w: Float64Array, epsilon: number) => number): Mutant[
 /** The matrix as one row, so that all of it shares one norm. */
 const flattened = (a: Matrix): Matrix => matrix(1, a.data.length, a.data);
 const like = (a: Matrix, { data }: Matrix): Matrix => matrix(a.rows, a.cols, data);
+
+/** Everything folded by these lengths instead of by the norms of rows: encoder by one factor a latent, W_dec by value. */
+function folding(
+  lengths: (W_dec: Matrix) => {
+    latent: (j: number) => number;
+    value: (j: number, i: number) => number;
+  },
+): Mutant['run'] {
+  return ({ inputs }) => {
+    const { W_enc, b_enc, W_dec, b_dec, threshold } = inputs;
+    const [d_in, d_sae] = W_enc.shape;
+    const { latent, value } = lengths(toMatrix(W_dec));
+    const byLatent = (t: typeof W_enc): typeof W_enc =>
+      tensor(
+        t.shape,
+        t.data.map((each, i) => each * latent(i % d_sae)),
+      );
+    return {
+      W_enc: byLatent(W_enc),
+      b_enc: byLatent(b_enc),
+      W_dec: tensor(
+        W_dec.shape,
+        W_dec.data.map((w, i) => w / value(Math.floor(i / d_in), i % d_in)),
+      ),
+      b_dec,
+      threshold: byLatent(threshold),
+    };
+  };
+}
+
+/** One length for each latent. */
+const foldingRows = (length: (w: Float64Array) => number): Mutant['run'] =>
+  folding((W_dec) => {
+    const latent = (j: number): number => length(row(W_dec, j));
+    return { latent, value: latent };
+  });
+
+const atLeast =
+  (least: number): ((w: Float64Array) => number) =>
+  (w) =>
+    Math.max(norm(w), least);
+
+/** The right answer but for one tensor, which is as it was given. */
+const leaving =
+  (name: string): Mutant['run'] =>
+  (call) => ({ ...foldDecoderNorm.reference(call), [name]: call.inputs[name] });
+
+/** Laws that tell what is wrong. */
+const folded = {
+  zero: 'a zero row stays zero, and every value finite',
+  alone: 'a latent folds alone as it does among others',
+  same: 'the folded SAE reconstructs the same, and its acts are the given ones times decoder norm',
+  gate: 'a latent is above its folded threshold where it was above its own',
+} as const;
 
 /** Laws that tell what is wrong. */
 const projected = {
@@ -191,5 +246,69 @@ export const mutants: readonly Mutant[] = [
     imitates: "SAELens's decoder_init_norm, applied in every step",
     diagnosis: [unit.norm],
     run: normalising((W_dec, epsilon) => map(normaliseRows(W_dec, epsilon), (w) => 0.1 * w)),
+  },
+  {
+    operator: 'fold-decoder-norm',
+    name: 'no least norm',
+    imitates: 'SAELens 006a75b (pull 590): a decoder row of norm 0 became NaN when it was folded',
+    diagnosis: [folded.zero],
+    run: foldingRows(norm),
+  },
+  {
+    operator: 'fold-decoder-norm',
+    name: 'norms of columns instead of rows',
+    imitates:
+      'dictionary_learning 5383603 and e2e_sae issue 28: the decoder norm along the wrong axis',
+    diagnosis: [folded.alone],
+    run: folding((W_dec) => {
+      const columns = transpose(W_dec);
+      const length = (i: number): number => atLeast(1e-8)(row(columns, i % columns.rows));
+      return { latent: length, value: (_, i) => length(i) };
+    }),
+  },
+  {
+    operator: 'fold-decoder-norm',
+    name: 'one norm for the whole matrix',
+    imitates: 'torch.norm without dim',
+    diagnosis: [folded.alone],
+    run: folding((W_dec) => {
+      const length = (): number => atLeast(1e-8)(W_dec.data);
+      return { latent: length, value: length };
+    }),
+  },
+  {
+    operator: 'fold-decoder-norm',
+    name: 'b_enc left as it is',
+    imitates: 'W_enc scaled and its bias forgotten, as SAELens issue 354 forgot b_dec',
+    diagnosis: [folded.same],
+    run: leaving('b_enc'),
+  },
+  {
+    operator: 'fold-decoder-norm',
+    name: 'W_dec left as it is',
+    imitates: 'SAELens pull 212: the encoder was scaled and the decoder was not',
+    diagnosis: [folded.same],
+    run: leaving('W_dec'),
+  },
+  {
+    operator: 'fold-decoder-norm',
+    name: 'thresholds left in units of acts',
+    imitates: 'fold_W_dec_norm of a standard SAE, applied to JumpReLU',
+    diagnosis: [folded.gate],
+    run: leaving('threshold'),
+  },
+  {
+    operator: 'fold-decoder-norm',
+    name: 'squared norms, their roots forgotten',
+    imitates: 'a sum of squares taken for a norm',
+    diagnosis: [folded.same],
+    run: foldingRows((w) => Math.max(dot(w, w), 1e-8)),
+  },
+  {
+    operator: 'fold-decoder-norm',
+    name: 'norms kept from falling below 1',
+    imitates: 'a norm constraint taken for unit norm',
+    diagnosis: [folded.same],
+    run: foldingRows(atLeast(1)),
   },
 ];

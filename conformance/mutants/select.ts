@@ -24,13 +24,40 @@ function keepTies(call: Call): Tensors {
   return { latents: tensor(call.inputs.acts.shape, kept) };
 }
 
+/** The K acts that come first by `before`, positive ones only. */
+function firstOf(
+  call: Call,
+  before: (a: number, b: number, acts: ReturnType<typeof toMatrix>) => number,
+): Tensors {
+  const acts = actsOf(call);
+  const K = Math.trunc(numberOf(call, 'k') * acts.rows);
+  const kept = new Float64Array(acts.data.length);
+  const positive = [...acts.data.keys()].filter((i) => acts.data[i] > 0);
+  for (const i of positive.sort((a, b) => before(a, b, acts)).slice(0, K)) kept[i] = acts.data[i];
+  return { latents: tensor(call.inputs.acts.shape, kept) };
+}
+
+/** Of each row: its largest act, or 1 where that is 0. */
+function largestOfRows({ data, cols }: ReturnType<typeof toMatrix>): (i: number) => number {
+  return (i) => {
+    const start = i - (i % cols);
+    return Math.max(...data.subarray(start, start + cols)) || 1;
+  };
+}
+
 /** Laws that tell what is wrong. */
 const batch = {
   largest: 'keeps the K largest positive acts of the whole batch, unchanged',
   leading: 'all leading dimensions count as rows',
   none: 'K = 0 keeps nothing',
   room: 'with K at least the number of positive acts, all of them stay',
+  rows: 'permuting rows permutes latents when no two acts tie',
   columns: 'permuting latents permutes the selection when no two acts tie',
+  nested: 'with K one larger, what was kept stays and the cut is no higher, when no two acts tie',
+  ordinal: 'acts in the same order are selected alike, whatever their sizes, when no two acts tie',
+  twice: 'the same batch twice, with twice K, keeps the same acts twice',
+  split: 'the cut of a batch lies between the cuts of its parts',
+  steady: 'the cut moves by no more than the act that moves most',
 } as const;
 
 /** Laws that tell what is wrong. */
@@ -124,6 +151,85 @@ export const mutants: readonly Mutant[] = [
       if (!Number.isInteger(k)) throw new TypeError('k must be an integer');
       return batchTopK(actsOf(call), k);
     }),
+  },
+  {
+    operator: 'batch-topk',
+    name: 'the K-th act dropped and the next one kept',
+    imitates: 'a partial sort that stops one exchange early',
+    diagnosis: [batch.nested],
+    run: (call) => {
+      const { acts } = call.inputs;
+      const K = Math.trunc(numberOf(call, 'k') * (acts.data.length / acts.shape.at(-1)!));
+      const order = [...acts.data.keys()]
+        .filter((i) => acts.data[i] > 0)
+        .sort((a, b) => acts.data[b] - acts.data[a]);
+      if (K > 0 && K < order.length) [order[K - 1], order[K]] = [order[K], order[K - 1]];
+      const kept = new Set(order.slice(0, K));
+      return {
+        latents: tensor(
+          acts.shape,
+          acts.data.map((act, i) => (kept.has(i) ? act : 0)),
+        ),
+      };
+    },
+  },
+  {
+    operator: 'batch-topk',
+    name: 'acts compared as shares of the largest of their row',
+    imitates:
+      'scores standardised row by row, as input_unit_norm of bartbussmann/matryoshka_sae and layer_norm of SAELens standardise inputs',
+    diagnosis: [batch.ordinal],
+    run: (call) =>
+      firstOf(call, (a, b, acts) => {
+        const share = largestOfRows(acts);
+        const { data } = acts;
+        return data[b] / share(b) - data[a] / share(a) || data[b] - data[a];
+      }),
+  },
+  {
+    operator: 'batch-topk',
+    name: 'the K-th distinct value as the cut',
+    imitates: 'torch.unique, sorted, where equal acts count one by one',
+    diagnosis: [batch.twice],
+    run: selecting((call) => {
+      const acts = actsOf(call);
+      const K = Math.trunc(numberOf(call, 'k') * acts.rows);
+      const distinct = [...new Set(acts.data)].sort((a, b) => b - a);
+      const cut = K === 0 ? Infinity : (distinct[K - 1] ?? 0);
+      return matrix(
+        acts.rows,
+        acts.cols,
+        acts.data.map((act) => (act >= cut ? act : 0)),
+      );
+    }),
+  },
+  {
+    operator: 'batch-topk',
+    name: 'rows take turns: the largest of each, then the second of each',
+    imitates: 'a quota for each token, where BatchTopK lets one row take all',
+    diagnosis: [batch.split],
+    run: (call) =>
+      firstOf(call, (a, b, { data, cols }) => {
+        const turn = (i: number): number => {
+          const start = i - (i % cols);
+          return data
+            .subarray(start, start + cols)
+            .reduce(
+              (larger, act, j) =>
+                larger + Number(act > data[i] || (act === data[i] && start + j < i)),
+              0,
+            );
+        };
+        return turn(a) - turn(b) || data[b] - data[a];
+      }),
+  },
+  {
+    operator: 'batch-topk',
+    name: 'acts compared by their whole parts, the first first among equals',
+    imitates: 'a radix selection that stops before the last digits',
+    diagnosis: [batch.rows, batch.columns, batch.ordinal, batch.steady],
+    run: (call) =>
+      firstOf(call, (a, b, { data }) => Math.floor(data[b]) - Math.floor(data[a]) || a - b),
   },
   {
     operator: 'topk',

@@ -3,7 +3,8 @@
  * @module
  */
 import { dictionaryLearning, type Dialect } from '../../reference/dialects.ts';
-import { stepTensors } from '../kernels/train-step.ts';
+import { stepTensors } from '../kernels/train-step-calls.ts';
+import { reordered } from '../kernels/train-step-order.ts';
 import { scalar } from '../tensors.ts';
 import type { Mutant } from './mutant.ts';
 
@@ -14,6 +15,8 @@ const law = {
   stages: 'every stage agrees with the reference on the kernel’s own inputs to it',
   start:
     'step 0 starts b_dec at the geometric median of the batch and moves no weight but the decoder’s norms',
+  order:
+    'a step commutes with reordering latents within their groups: parameters, moments and counts',
 } as const;
 
 /** The reference's step with some decisions changed. */
@@ -177,6 +180,23 @@ export const mutants: readonly Mutant[] = [
       const { auxk_alpha: alpha } = call.config as { auxk_alpha: number };
       const total = silent.reconstruction_loss.data[0] + alpha * silent.auxk_loss.data[0];
       return { ...silent, auxk_gradient: honest.auxk_gradient, loss: scalar(total) };
+    },
+  },
+  {
+    operator: 'train-step',
+    name: 'latents reordered by activity, their moments and counts left behind',
+    imitates:
+      'matryoshka-saes of noanabeshima: parameters are permuted after the update, Adam’s moments are not',
+    diagnosis: [law.order],
+    run: (call) => {
+      const honest = stepTensors(call);
+      const { shape, data } = honest.latents;
+      const active = Array.from({ length: shape[1] }, (_, j) =>
+        data.reduce((sum, latent, i) => sum + (i % shape[1] === j ? latent ** 2 : 0), 0),
+      );
+      const order = [...active.keys()].sort((a, b) => active[b] - active[a]);
+      const { W_enc, b_enc, W_dec } = honest;
+      return { ...honest, ...reordered({ W_enc, b_enc, W_dec }, order) };
     },
   },
 ];

@@ -112,12 +112,20 @@ export function optional(
 }
 
 /** A number that is a decision of the dialect, and may be given in its place. */
-export function decisionNumber(path: string): Setting {
+export const decisionNumber = (path: string): Setting => decision(path, 'a number', isNumber);
+
+/** A word that is a decision of the dialect, and may be given in its place. */
+export function decisionWord(path: string, words: readonly string[]): Setting {
+  const { expected, accepts } = oneOf(words, '');
+  return decision(path, expected, accepts);
+}
+
+function decision(path: string, expected: string, accepts: Setting['accepts']): Setting {
   const { meaning } = decisionList.find((known) => known.path === path)!;
   return {
     meaning: meaning.replace(/\.$/, ''),
-    expected: 'a number',
-    accepts: isNumber,
+    expected,
+    accepts,
     otherwise: `the dialect’s ${path}`,
     fallback: (dialect) => decided(dialect, path),
     decision: path,

@@ -8,6 +8,7 @@ import { foldInputScale } from '../../reference/input-norm.ts';
 import { type SaeParams } from '../../reference/params.ts';
 import {
   aNumber,
+  decisionWord,
   has,
   numberOf,
   requireTensor,
@@ -50,7 +51,11 @@ export const afterTraining: readonly RunOperator[] = [
     summary: 'parameters that do on x what the given ones do on scale · x',
     inputs: foldInputs,
     outputs: { ...paramWords(), threshold: '() or (d_sae)' },
-    config: { scale: aNumber('what x was multiplied by in training') },
+    config: {
+      scale: aNumber('what x was multiplied by in training'),
+      folds: decisionWord('input.folds', ['into-biases', 'into-weights']),
+      score: decisionWord('select.score', ['acts', 'acts-times-decoder-norm']),
+    },
     run: (given) => {
       const scale = numberOf(given, 'scale');
       if (!(scale > 0)) throw new RangeError(`scale: expected a number > 0, got ${scale}`);

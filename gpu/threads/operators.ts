@@ -6,11 +6,15 @@
 import { availableParallelism } from 'node:os';
 import { float32 } from '../../conformance/error-model.ts';
 import type { Call, Kernels, Operator, Tensor, Tensors } from '../../conformance/kernel.ts';
+import { dialectOf } from '../../conformance/kernels/input-norm.ts';
+import { fromParams, toParams } from '../../conformance/tensors.ts';
 import { learningRate } from '../../reference/adam.ts';
 import { auxkCount } from '../../reference/auxk.ts';
 import { deadMask } from '../../reference/dead-latents.ts';
+import { foldDecoderNorm } from '../../reference/decoder-norm.ts';
 import { dictionaryLearning } from '../../reference/dialects.ts';
 import { geometricMedian } from '../../reference/geometric-median.ts';
+import { foldInputScale } from '../../reference/input-norm.ts';
 import { levelCoefficients, reconstructionLoss } from '../../reference/loss.ts';
 import { matrix } from '../../reference/matrix.ts';
 import { selectionCount } from '../../reference/select.ts';
@@ -303,7 +307,34 @@ export const operators: Readonly<Record<string, EngineOperator>> = {
     return { median: tensor([x.shape[1]], median.map(Math.fround)) };
   },
   'train-step': stepTensors,
+  'fold-input-scale': (_engine, call) => {
+    const { threshold } = call.inputs;
+    const folded = foldInputScale(
+      toParams(call.inputs),
+      threshold.data[0],
+      number(call, 'scale'),
+      dialectOf(call),
+    );
+    return { ...rounded(fromParams(folded.params)), threshold: scalar(folded.threshold) };
+  },
+  'fold-decoder-norm': (_engine, { inputs }) => {
+    const params = { ...toParams(inputs), threshold: inputs.threshold.data.slice() };
+    const { threshold, ...folded } = foldDecoderNorm(params);
+    return rounded({
+      ...fromParams(folded),
+      threshold: tensor(inputs.threshold.shape, threshold!),
+    });
+  },
 };
+
+/** What the host computed, as float32. */
+const rounded = (tensors: Tensors): Tensors =>
+  Object.fromEntries(
+    Object.entries(tensors).map(([name, { shape, data }]) => [
+      name,
+      tensor(shape, data.map(Math.fround)),
+    ]),
+  );
 
 const levelRows = (
   engine: Engine,

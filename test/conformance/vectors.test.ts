@@ -1,11 +1,12 @@
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { decodeSafetensors } from '../../training/formats/safetensors.ts';
+import { pythonWith } from './python.ts';
 
 type Shaped = readonly [dtype: string, ...shape: number[]];
 
@@ -167,52 +168,36 @@ function recordedCounts(tensors: Vector['tensors']): [states: number, steps: num
   return [...states, ...steps] as [number, number];
 }
 
-describe('read.py, for Python users', () => {
-  const python = pythonWithNumpy();
+const python = pythonWith('numpy');
+
+describe.skipIf(python.path === null)(`read.py, for Python users ${python.reason}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'vectors-'));
   afterAll(() => rmSync(folder, { recursive: true }));
   const run = (...args: string[]): SpawnSyncReturns<string> =>
-    spawnSync(python!, ['-B', `${root}read.py`, ...args], { encoding: 'utf8' });
+    spawnSync(python.path!, ['-B', `${root}read.py`, ...args], { encoding: 'utf8' });
 
-  test.skipIf(python === undefined)(
-    'lists every vector and agrees with them (skipped without a python3 that has numpy)',
-    () => {
-      const { status, stdout, stderr } = run();
-      expect(stderr).toBe('');
-      for (const source of sources) expect(stdout).toContain(`${source}/operators.float64`);
-      expect(stdout.match(/200 comparisons, largest difference \d\.\de-1\d/g)).toHaveLength(6);
-      expect(status).toBe(0);
-    },
-  );
+  test('lists every vector and agrees with them', () => {
+    const { status, stdout, stderr } = run();
+    expect(stderr).toBe('');
+    for (const source of sources) expect(stdout).toContain(`${source}/operators.float64`);
+    expect(stdout.match(/200 comparisons, largest difference \d\.\de-1\d/g)).toHaveLength(6);
+    expect(status).toBe(0);
+  });
 
-  test.skipIf(python === undefined)(
-    'fails when one recorded value is changed (skipped without a python3 that has numpy)',
-    () => {
-      const copy = join(folder, 'bussmann');
-      cpSync(`${root}bussmann`, copy, { recursive: true });
-      expect(run(folder).status).toBe(0);
-      const path = join(copy, 'one-dimension.float64.safetensors');
-      const bytes = readFileSync(path);
-      const { data } = decodeSafetensors(bytes, path).tensors.get('W_enc')!;
-      const changed = Buffer.from(Float64Array.of((data as Float64Array)[500]).buffer);
-      const at = bytes.indexOf(changed);
-      expect(at).toBeGreaterThan(0);
-      bytes.writeDoubleLE(bytes.readDoubleLE(at) + 1e-9, at);
-      writeFileSync(path, bytes);
-      const { status, stdout } = run(folder);
-      expect(stdout).toContain('largest difference 1.0e-09');
-      expect(status).toBe(1);
-    },
-  );
+  test('fails when one recorded value is changed', () => {
+    const copy = join(folder, 'bussmann');
+    cpSync(`${root}bussmann`, copy, { recursive: true });
+    expect(run(folder).status).toBe(0);
+    const path = join(copy, 'one-dimension.float64.safetensors');
+    const bytes = readFileSync(path);
+    const { data } = decodeSafetensors(bytes, path).tensors.get('W_enc')!;
+    const changed = Buffer.from(Float64Array.of((data as Float64Array)[500]).buffer);
+    const at = bytes.indexOf(changed);
+    expect(at).toBeGreaterThan(0);
+    bytes.writeDoubleLE(bytes.readDoubleLE(at) + 1e-9, at);
+    writeFileSync(path, bytes);
+    const { status, stdout } = run(folder);
+    expect(stdout).toContain('largest difference 1.0e-09');
+    expect(status).toBe(1);
+  });
 });
-
-/** The first of MATRYOSHKA_PYTHON, python3 and the environment that make.sh makes which can import numpy. */
-function pythonWithNumpy(): string | undefined {
-  const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
-  const candidates = [
-    ...(process.env['MATRYOSHKA_PYTHON'] === undefined ? [] : [process.env['MATRYOSHKA_PYTHON']]),
-    'python3',
-    join(cache, 'matryoshka-sae/vectors/venv/bin/python'),
-  ];
-  return candidates.find((path) => spawnSync(path, ['-c', 'import numpy']).status === 0);
-}

@@ -1,11 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
-import { normaliseRows, projectGradient } from '../../gpu/decoder-norm.ts';
-import { downloadMatrix } from '../../gpu/params.ts';
+import { foldDecoderNorm, normaliseRows, projectGradient } from '../../gpu/decoder-norm.ts';
+import { downloadMatrix, downloadParams, downloadVector, uploadParams } from '../../gpu/params.ts';
 import * as reference from '../../reference/decoder-norm.ts';
 import { row } from '../../reference/matrix.ts';
-import { gamma, randomMatrix, requireWithin, underflow } from './bounds.ts';
-import { seeded, upload } from './cases.ts';
+import { paramNames, valuesOf } from '../../reference/params.ts';
+import { gamma, randomMatrix, randomVector, requireWithin, underflow } from './bounds.ts';
+import { randomParams, seeded, tensorsOf, upload } from './cases.ts';
 import { onEachBackend } from './on-each-backend.ts';
 
 const [d_sae, d_in] = [33, 21];
@@ -46,5 +47,31 @@ onEachBackend('decoder rows', (profile) => {
       return term + 4 * profile.u_out * Math.abs(gradient.data[i]);
     });
     tf.dispose([g, W, got]);
+  });
+
+  test('fold into the encoder and thresholds within the bound of a norm; a zero row stays zero and finite', async () => {
+    const { uniform } = seeded('fold');
+    const params = {
+      ...randomParams(d_in, d_sae, uniform),
+      threshold: randomVector(d_sae, uniform),
+    };
+    row(params.W_dec, 3).fill(0);
+    const device = uploadParams(params);
+    const thresholds = tf.tensor1d(Float32Array.from(params.threshold));
+    const before = tf.memory().numTensors;
+    const got = foldDecoderNorm(device, thresholds);
+    expect(tf.memory().numTensors).toBe(before + 5);
+    const want = reference.foldDecoderNorm(params);
+    const folded = await downloadParams(got.params);
+    const bound = (value: number): number => unitError * Math.abs(value) + underflow(1);
+    for (const name of paramNames) {
+      const expected = valuesOf(want, name);
+      requireWithin(name, valuesOf(folded, name), expected, (i) => bound(expected[i]));
+    }
+    const { threshold } = want;
+    const gates = await downloadVector(got.threshold);
+    requireWithin('threshold', gates, threshold!, (j) => bound(threshold![j]));
+    expect([...row(folded.W_dec, 3)]).toEqual(new Array(d_in).fill(0));
+    tf.dispose([...tensorsOf(device), thresholds, ...tensorsOf(got.params), got.threshold]);
   });
 });

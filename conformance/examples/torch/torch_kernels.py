@@ -208,5 +208,25 @@ def normalise_rows(W_dec, epsilon):
     return W_dec / (W_dec.norm(dim=1, keepdim=True) + epsilon)
 
 
+@on_torch("fold-input-scale")
+def fold_input_scale(W_enc, b_enc, W_dec, b_dec, threshold, scale, folds, score):
+    require_finite(W_enc, b_enc, W_dec, b_dec, threshold)
+    if folds == "into-biases":
+        b_enc = b_enc / scale
+        divides = threshold >= 0  # below, it was never set
+    else:
+        W_enc, W_dec = W_enc * scale, W_dec / scale
+        divides = score == "acts-times-decoder-norm"
+    threshold = threshold / scale if divides else threshold
+    return dict(W_enc=W_enc, b_enc=b_enc, W_dec=W_dec, b_dec=b_dec / scale, threshold=threshold)
+
+
+@on_torch("fold-decoder-norm")
+def fold_decoder_norm(W_enc, b_enc, W_dec, b_dec, threshold):
+    require_finite(W_enc, b_enc, W_dec, b_dec, threshold)
+    n = W_dec.norm(dim=1).clamp(min=1e-8)
+    return dict(W_enc=W_enc * n, b_enc=b_enc * n, W_dec=W_dec / n[:, None], b_dec=b_dec, threshold=threshold * n)
+
+
 if __name__ == "__main__":
     serve(name="torch example", device=f"torch {torch.__version__}, CPU", dtypes=["float32", "float64"])

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Command } from 'commander';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Difference, StepComparison } from '../../../conformance/dialects/diff.ts';
 import { matrixText } from '../../../conformance/dialects/matrix.ts';
@@ -19,19 +18,13 @@ import { dialectJson, dialectRecord, readDialect } from '../../../training/diale
 import { encodeSafetensors } from '../../../training/formats/safetensors.ts';
 import { UsageError } from '../../../training/usage-error.ts';
 import { runCases } from '../operators/run-cases.ts';
+import { printed } from '../printed.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'matryoshka-dialects-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function run(...args: readonly string[]): Promise<string> {
-  let printed = '';
-  const quiet = { writeOut: (text: string) => void (printed += text), writeErr: () => undefined };
-  const program = new Command('matryoshka').exitOverride().configureOutput(quiet);
-  addDialectsCommand(program);
-  for (const command of program.commands.flatMap((c) => [c, ...c.commands])) command.exitOverride();
-  await program.parseAsync(['dialects', ...args], { from: 'user' });
-  return printed;
-}
+const run = (...args: readonly string[]): Promise<string> =>
+  printed(addDialectsCommand, ['dialects', ...args]);
 
 function saved(name: string, json: unknown): string {
   const path = join(folder, name);

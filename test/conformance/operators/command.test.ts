@@ -11,9 +11,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Command } from 'commander';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readCase } from '../../../conformance/operators/case-file.ts';
@@ -34,6 +33,8 @@ import { dialectNamed, dictionaryLearning } from '../../../reference/dialects.ts
 import { version } from '../../../reference/version.ts';
 import { encodeSafetensors, type WrittenDtype } from '../../../training/formats/safetensors.ts';
 import { UsageError } from '../../../training/usage-error.ts';
+import { printed } from '../printed.ts';
+import { pythonWith } from '../python.ts';
 import { runCases, type RunCase } from './run-cases.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'matryoshka-run-'));
@@ -90,14 +91,14 @@ describe('gives the numbers of the library call, to the bit', () => {
     expectBits(await runCase(given, input), given.expected);
   });
 
-  const python = pythonWithSafetensors();
-  describe.skipIf(python === null)(
-    `from a file of Python's safetensors${python === null ? ' (skipped: no python3 here has safetensors and numpy)' : ''}`,
+  const python = pythonWith('numpy', 'safetensors.numpy');
+  describe.skipIf(python.path === null)(
+    `from a file of Python's safetensors ${python.reason}`,
     () => {
       const paths = runCases.map((_, i) => join(folder, `python-${i}.safetensors`));
       beforeAll(() =>
         writeWithPython(
-          python!,
+          python.path!,
           runCases.map(({ tensors, config }, i) => ({
             path: paths[i],
             metadata: textsOf(config),
@@ -111,25 +112,6 @@ describe('gives the numbers of the library call, to the bit', () => {
     },
   );
 });
-
-/** A Python that can write safetensors: $MATRYOSHKA_PYTHON, the PATH's, or the one that writes the golden vectors. */
-function pythonWithSafetensors(): string | null {
-  const candidates = [
-    process.env['MATRYOSHKA_PYTHON'],
-    'python3',
-    join(homedir(), '.cache', 'matryoshka-sae', 'vectors', 'venv', 'bin', 'python3'),
-  ];
-  for (const python of candidates) {
-    if (python === undefined || python === '') continue;
-    try {
-      execFileSync(python, ['-c', 'import numpy, safetensors.numpy'], { stdio: 'ignore' });
-      return python;
-    } catch {
-      // the next
-    }
-  }
-  return null;
-}
 
 function writeWithPython(
   python: string,
@@ -314,16 +296,8 @@ test('train-step records the whole configuration, defaults of the dialect includ
   expect(configuration).toMatchObject({ step: 12, k: 2.3, auxk_alpha: 1 / 32, selection: 'batch' });
 });
 
-/** Runs `matryoshka run` with these arguments; returns what it printed. */
-async function run(...args: readonly string[]): Promise<string> {
-  let printed = '';
-  const quiet = { writeOut: (text: string) => void (printed += text), writeErr: () => undefined };
-  const program = new Command('matryoshka').exitOverride().configureOutput(quiet);
-  addRunCommand(program);
-  for (const command of program.commands.flatMap((c) => [c, ...c.commands])) command.exitOverride();
-  await program.parseAsync(['run', ...args], { from: 'user' });
-  return printed;
-}
+const run = (...args: readonly string[]): Promise<string> =>
+  printed(addRunCommand, ['run', ...args]);
 
 describe('matryoshka run', () => {
   test('--list shows every operator with its tensors, and as JSON', async () => {
@@ -337,19 +311,9 @@ describe('matryoshka run', () => {
   });
 
   test('OP --help shows its own tensors and settings', async () => {
-    let printed = '';
-    const program = new Command('matryoshka')
-      .exitOverride()
-      .configureOutput({ writeOut: (text) => void (printed += text) });
-    addRunCommand(program);
-    for (const command of program.commands.flatMap((c) => [c, ...c.commands])) {
-      command.exitOverride();
-    }
-    await expect(
-      program.parseAsync(['run', 'batch-topk', '--help'], { from: 'user' }),
-    ).rejects.toThrow();
-    expect(printed).toContain('in     acts  (…, d_sae)');
-    expect(printed).toContain('config k  a number');
+    const help = await run('batch-topk', '--help');
+    expect(help).toContain('in     acts  (…, d_sae)');
+    expect(help).toContain('config k  a number');
   });
 
   test('--json prints the summary, before or after the operator', async () => {

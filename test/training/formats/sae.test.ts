@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { readSae, writeSae, type SaeConfig } from '../../../training/formats/sae.ts';
+import { readSae, saeTensors, writeSae, type SaeConfig } from '../../../training/formats/sae.ts';
 import { encodeSafetensors, type Tensor } from '../../../training/formats/safetensors.ts';
 import { UsageError } from '../../../training/usage-error.ts';
 
@@ -63,6 +63,39 @@ test('what is written is what is read back', async () => {
   const { W_enc, b_enc, W_dec, b_dec, threshold } = sae;
   expect([W_enc, b_enc, W_dec, b_dec]).toEqual(tensors.slice(0, 4).map(({ data }) => data));
   expect(threshold).toBe(0.5);
+});
+
+test('export, load and export again is the identity: both files have the same bytes', async () => {
+  const awkward = [-0, 2 ** -149, -(2 ** -126), 1 / 3, 3.4e38, -1e-7];
+  const values = tensors.map((tensor) => ({
+    ...tensor,
+    data: Float32Array.from(tensor.data as Float32Array, (value, i) =>
+      i % 2 === 0 ? awkward[i] : value,
+    ),
+  }));
+  // A threshold that was set, and one that never was.
+  for (const threshold of [Math.fround(0.1), -1]) {
+    const state = values.map((tensor) => {
+      const data = tensor.name === 'threshold' ? Float32Array.of(threshold) : tensor.data;
+      return { ...tensor, read: () => data };
+    });
+    const training = { ...config.training, normFactor: 0.75 };
+    await writeSae(folder, { ...config, threshold, training }, saeTensors(state, 0.75));
+    const { config: loaded, ...sae } = await readSae(folder);
+    const again = mkdtempSync(join(folder, 'again-'));
+    const reloaded = tensors.map(({ name, dtype, shape }) => {
+      const data = sae[name as 'W_enc' | 'threshold'];
+      const read = (): Float32Array => (typeof data === 'number' ? Float32Array.of(data) : data);
+      return { name, dtype, shape, read };
+    });
+    // The norm factor is recorded, and was folded by the first export.
+    await writeSae(again, loaded, saeTensors(reloaded, 1));
+    for (const file of ['sae.safetensors', 'cfg.json']) {
+      expect(readFileSync(join(again, file)).equals(readFileSync(join(folder, file))), file).toBe(
+        true,
+      );
+    }
+  }
 });
 
 describe('refused by file and field', () => {
