@@ -66,12 +66,8 @@ export function auxkOfLevels(
 
 /** floor(d_in / 2) or the dialect's number, but no more than there are dead latents. */
 export function auxkCount(dead: Uint8Array, d_in: number, dialect: Dialect): number {
-  return Math.min(auxkLimit(d_in, dialect), countDead(dead));
-}
-
-/** k_aux where enough latents are dead. */
-export function auxkLimit(d_in: number, { auxk: { k } }: Dialect): number {
-  return k === 'half-d_in' ? Math.floor(d_in / 2) : k;
+  const limit = dialect.auxk.k === 'half-d_in' ? Math.floor(d_in / 2) : dialect.auxk.k;
+  return Math.min(limit, countDead(dead));
 }
 
 /**

@@ -2,7 +2,7 @@
  * What a run needs of the engine's memory: four times the parameters, and terms of the batch.
  * @module
  */
-import { auxkLimit } from '../../reference/auxk.ts';
+import { auxkCount } from '../../reference/auxk.ts';
 import type { TrainConfig } from '../../reference/train-step.ts';
 import { UsageError } from '../../training/usage-error.ts';
 import { panelLatents, sizesOf } from './blocks.ts';
@@ -23,7 +23,7 @@ export function memoryNeeded(config: TrainConfig, rows: number, threads: number)
   const { stride, panels } = sizesOf(d_in, d_sae);
   const params = panels * panelLatents * (d_in + 2) + d_sae * stride + stride;
   const K = Math.ceil(k * rows);
-  const dead = Math.min(d_sae, auxkLimit(d_in, dialect));
+  const dead = auxkCount(new Uint8Array(d_sae).fill(1), d_in, dialect);
   const wide = rows * stride;
   const chosen = (entries: number): number => 4 * threads * entries + 7 * entries;
   const batch = rows * d_in + 3 * wide + prefixes.length * wide + chosen(3 * K + 4096) + 2 * d_sae;
