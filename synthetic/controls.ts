@@ -5,10 +5,10 @@
  */
 import type { Matrix } from '../reference/matrix.ts';
 import { addScaled, map, matrix, multiply, row } from '../reference/matrix.ts';
-import type { LabelledBatch, World } from './activations.ts';
 import { evaluate, type Evaluation } from './evaluate.ts';
-import type { Edge } from './feature-tree.ts';
 import { meanDefined } from './metrics/mean.ts';
+import { denseRows, sparseRows } from './sparse-rows.ts';
+import type { Edge, LabelledBatch, World } from './worlds/world.ts';
 
 /** One figure of a control: what it came out as, and what it must be. */
 export interface ControlCheck {
@@ -78,13 +78,16 @@ function movedTo(latent: number, latents: number): number {
 
 /** The three controls on one sample, each with its exact values. Where a sample is too small for a metric, both are null. */
 export function runControls(batch: LabelledBatch, world: World): Control[] {
-  const { features } = batch;
-  const { directions, tree } = world;
-  const judge = (code: PlantedCode): Evaluation =>
-    evaluate({ ...code, ...batch, reconstruction: multiply(code.latents, code.W_dec) }, world);
+  const features = denseRows(batch.features);
+  const { directions, edges } = world;
+  const judge = ({ latents, W_dec }: PlantedCode): Evaluation =>
+    evaluate(
+      { ...batch, latents: sparseRows(latents), W_dec, reconstruction: multiply(latents, W_dec) },
+      world,
+    );
 
   const truth = judge(oracle(features, directions));
-  const planted = judge(plantAbsorption(features, directions, tree.edges));
+  const planted = judge(plantAbsorption(features, directions, edges));
   const permuted = judge(permuteRows(oracle(features, directions)));
   const childRate = meanDefined(planted.absorption.parents.map((p) => p.childRate));
   /** An exact value, where the sample is large enough for the metric to have one. */
@@ -112,7 +115,7 @@ export function runControls(batch: LabelledBatch, world: World): Control[] {
         check('absorption fraction', planted.absorption.fraction, childRate),
         check('clean gap', planted.absorption.cleanGap, ifDefined(truth.absorption.cleanGap, 1)),
         check('explained variance', planted.explainedVariance, 1),
-        check('child leak', planted.childLeak, exactLeak(directions, tree.edges)),
+        check('child leak', planted.childLeak, exactLeak(directions, edges)),
       ],
     },
     {
@@ -124,7 +127,7 @@ export function runControls(batch: LabelledBatch, world: World): Control[] {
         check(
           'explained variance',
           permuted.explainedVariance,
-          permutedVariance(batch, directions),
+          permutedVariance(features, directions),
         ),
       ],
     },
@@ -148,7 +151,7 @@ function exactLeak(directions: Matrix, edges: readonly Edge[]): number | null {
 }
 
 /** Explained variance of the permuted oracle, from the features and the lengths of their directions alone. */
-function permutedVariance({ features }: LabelledBatch, directions: Matrix): number | null {
+function permutedVariance(features: Matrix, directions: Matrix): number | null {
   const { rows, cols } = features;
   const square = Float64Array.from({ length: cols }, (_, f) =>
     row(directions, f).reduce((sum, v) => sum + v * v, 0),

@@ -4,7 +4,8 @@
  */
 import type { Matrix } from '../reference/matrix.ts';
 import { row } from '../reference/matrix.ts';
-import type { World } from './activations.ts';
+import { denseRows, type SparseRows } from './sparse-rows.ts';
+import type { World } from './worlds/world.ts';
 import { absorption, type Absorption } from './metrics/absorption.ts';
 import { leak } from './metrics/child-leak.ts';
 import { classification, type Classification } from './metrics/classification.ts';
@@ -18,7 +19,7 @@ import { matchLatents } from './metrics/mcc.ts';
 /** What is judged, and the truth it is judged by. */
 export interface Judged {
   /** (samples, d_sae), before decoder norms are folded in. */
-  readonly latents: Matrix;
+  readonly latents: SparseRows;
   /** (d_sae, d_in). */
   readonly W_dec: Matrix;
   /** (samples, d_in). */
@@ -26,7 +27,7 @@ export interface Judged {
   /** (samples, d_in). */
   readonly x: Matrix;
   /** (samples, features). */
-  readonly features: Matrix;
+  readonly features: SparseRows;
 }
 
 /** Null means "not defined here", never 0. */
@@ -58,8 +59,9 @@ export interface MatchedCosines {
 
 /** @throws {@link RangeError} if shapes do not fit or decoder rows are not finite. */
 export function evaluate(judged: Judged, world: World): Evaluation {
-  const { edges } = world.tree;
-  const code = foldDecoderNorms(judged.latents, judged.W_dec);
+  const { edges } = world;
+  const features = denseRows(judged.features);
+  const code = foldDecoderNorms(denseRows(judged.latents), judged.W_dec);
   const cosine = cosines(code.decoder, world.directions);
   const matching = matchLatents(cosine);
   const alive = aliveLatents(code.latents);
@@ -72,8 +74,8 @@ export function evaluate(judged: Judged, world: World): Evaluation {
     maxDecoderCosine: maxDecoderCosine(code.decoder),
     maxDecoderCosineAlive: maxDecoderCosineAlive(code.decoder, alive),
     ...leak(cosine, edges, matching, alive),
-    classification: classification(code.latents, judged.features, cosine, matching),
-    absorption: absorption(code, judged.features, world.directions, edges, matching),
+    classification: classification(code.latents, features, cosine, matching),
+    absorption: absorption(code, features, world.directions, edges, matching),
     cosines: inTreeOrder(cosine, matching.latentOf, matching.featureOf),
   };
 }

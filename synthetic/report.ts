@@ -170,8 +170,8 @@ function worldSection(results: TreeResults): Section {
       renderFacts([
         ['features', tree.features.length],
         ['expected L0', formatNumber(tree.expectedL0, 4)],
-        ['L0 of a fully absorbed code', formatNumber(tree.absorbedL0, 4)],
-        ['P(x = 0)', formatNumber(tree.silent, 4)],
+        ['L0 of a fully absorbed code', formatNumber(tree.absorbedL0 ?? NaN, 4)],
+        ['P(x = 0)', formatNumber(tree.silent ?? NaN, 4)],
         [
           'direction norms',
           `${formatNumber(Math.min(...norms), 3)} to ${formatNumber(Math.max(...norms), 3)}`,

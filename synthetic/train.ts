@@ -14,10 +14,11 @@ import {
   type TrainConfig,
   type TrainState,
 } from '../reference/train-step.ts';
-import { createSampler, type LabelledBatch, type World } from './activations.ts';
 import { evaluate, type Evaluation, type Judged } from './evaluate.ts';
 import type { Rng } from './rng.ts';
 import { createRng } from './rng.ts';
+import { sparseRows } from './sparse-rows.ts';
+import { createSampler, type LabelledBatch, type World } from './worlds/world.ts';
 
 /** A curve has this many intervals: a point every 5 % of the steps, and one before the first. */
 export const CURVE_INTERVALS = 20;
@@ -76,8 +77,8 @@ export function streamsOf(
  */
 export function trainOnWorld(run: TrainingRun, onProgress?: (step: number) => void): TrainedSae {
   const { config, world, seed, batch } = run;
-  if (world.tree.d_in !== config.d_in) {
-    throw new RangeError(`d_in: expected the world's ${world.tree.d_in}, got ${config.d_in}`);
+  if (world.d_in !== config.d_in) {
+    throw new RangeError(`d_in: expected the world's ${world.d_in}, got ${config.d_in}`);
   }
   const streams = streamsOf(seed);
   const sampler = createSampler(world, streams.train);
@@ -159,7 +160,13 @@ export function evaluateTrained(
     reconstruction.data.set(decode(selected, state.params).data, start * x.cols);
     for (const z of above.data) if (z !== 0) overThreshold++;
   }
-  const judged: Judged = { latents, W_dec: state.params.W_dec, reconstruction, x, features };
+  const judged: Judged = {
+    latents: sparseRows(latents),
+    W_dec: state.params.W_dec,
+    reconstruction,
+    x,
+    features,
+  };
   return { evaluation: evaluate(judged, world), thresholdL0: overThreshold / x.rows };
 }
 

@@ -2,11 +2,12 @@
  * One cell of the tree experiment: one architecture, world and seed, trained and judged.
  * @module
  */
-import { createSampler, createWorld } from '../activations.ts';
 import type { MatchedCosines } from '../evaluate.ts';
-import { nabeshimaTree } from '../feature-tree.ts';
 import type { ParentAbsorption } from '../metrics/absorption.ts';
 import { evaluateTrained, streamsOf, trainOnWorld, type CurvePoint } from '../train.ts';
+import { nabeshimaTree } from '../worlds/feature-tree.ts';
+import { treeWorld } from '../worlds/tree-world.ts';
+import { createSampler } from '../worlds/world.ts';
 import {
   treeTrainConfig,
   type ArchitectureName,
@@ -64,7 +65,7 @@ export function runTreeCell(job: TreeJob, report: (steps: number) => void): Tree
   const { settings, architecture, worldSeed, seed } = job;
   const run = {
     config: treeTrainConfig(settings, architecture),
-    world: createWorld(nabeshimaTree, worldSeed),
+    world: treeWorld(nabeshimaTree, worldSeed),
     seed,
     batch: settings.batch,
     curveSamples: settings.curveSamples,

@@ -13,7 +13,7 @@ import {
   type DialectJson,
 } from '../../training/dialect-file.ts';
 import { UsageError } from '../../training/usage-error.ts';
-import { nabeshimaTree } from '../feature-tree.ts';
+import { nabeshimaTree } from '../worlds/feature-tree.ts';
 import { wholeBatches } from '../train.ts';
 
 export interface TreeSettings {

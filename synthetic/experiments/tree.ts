@@ -7,7 +7,6 @@
 import { availableParallelism } from 'node:os';
 import { norm, row } from '../../reference/matrix.ts';
 import { version } from '../../reference/version.ts';
-import { createSampler, createWorld } from '../activations.ts';
 import {
   meanInterval,
   pairedDifference,
@@ -15,10 +14,12 @@ import {
   type PairedDifference,
 } from '../bootstrap.ts';
 import { runControls, type Control } from '../controls.ts';
-import { nabeshimaTree, treeStatistics, type TreeStatistics } from '../feature-tree.ts';
 import { maxCosineFloor } from '../metrics/max-decoder-cosine.ts';
 import { streamsOf } from '../train.ts';
 import { runInWorkers } from '../worker-pool.ts';
+import { nabeshimaTree, treeStatistics } from '../worlds/feature-tree.ts';
+import { treeWorld } from '../worlds/tree-world.ts';
+import { createSampler, type WorldStatistics } from '../worlds/world.ts';
 import { treeMetrics, type TreeCell, type TreeJob, type TreeMetric } from './tree-cell.ts';
 import {
   treeArchitectures,
@@ -33,7 +34,7 @@ export interface TreeResults {
   /** Of this package. */
   readonly version: string;
   readonly settings: TreeSettings;
-  readonly tree: { readonly name: string; readonly features: readonly string[] } & TreeStatistics;
+  readonly tree: { readonly name: string; readonly features: readonly string[] } & WorldStatistics;
   readonly worlds: readonly WorldFacts[];
   readonly architectures: readonly ArchitectureSummary[];
   /** Matryoshka BatchTopK minus BatchTopK, paired by world and seed. */
@@ -181,7 +182,7 @@ export async function runTree(
 /** Means, intervals, differences, controls and verdict from the cells. */
 export function summarise(settings: TreeSettings, cells: readonly TreeCell[]): TreeResults {
   const statistics = treeStatistics(nabeshimaTree);
-  const worlds = settings.worldSeeds.map((seed) => createWorld(nabeshimaTree, seed));
+  const worlds = settings.worldSeeds.map((seed) => treeWorld(nabeshimaTree, seed));
   const [first] = settings.seeds;
   const controlSample = createSampler(worlds[0], streamsOf(first).evaluate).next(
     settings.evaluationSamples,

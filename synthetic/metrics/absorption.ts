@@ -10,7 +10,7 @@
  */
 import type { Matrix } from '../../reference/matrix.ts';
 import { norm, row } from '../../reference/matrix.ts';
-import type { Edge } from '../feature-tree.ts';
+import type { Edge } from '../worlds/world.ts';
 import { cosines, type Code } from './code.ts';
 import type { Matching } from './mcc.ts';
 import { mean, meanDefined } from './mean.ts';

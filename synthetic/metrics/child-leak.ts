@@ -6,7 +6,7 @@
  * @module
  */
 import type { Matrix } from '../../reference/matrix.ts';
-import type { Edge } from '../feature-tree.ts';
+import type { Edge } from '../worlds/world.ts';
 import { mean } from './mean.ts';
 import type { Matching } from './mcc.ts';
 

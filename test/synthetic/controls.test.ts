@@ -1,19 +1,29 @@
 import { describe, expect, test } from 'vitest';
 import { map, multiply } from '../../reference/matrix.ts';
-import { createSampler, createWorld, type World } from '../../synthetic/activations.ts';
+import { treeWorld } from '../../synthetic/worlds/tree-world.ts';
+import { createSampler, type World } from '../../synthetic/worlds/world.ts';
 import { oracle, permuteRows, plantAbsorption, runControls } from '../../synthetic/controls.ts';
 import { evaluate, type Evaluation } from '../../synthetic/evaluate.ts';
-import { nabeshimaTree } from '../../synthetic/feature-tree.ts';
+import { nabeshimaTree } from '../../synthetic/worlds/feature-tree.ts';
 import { createRng } from '../../synthetic/rng.ts';
+import { denseRows, sparseRows } from '../../synthetic/sparse-rows.ts';
 
-const world = createWorld(nabeshimaTree, 3);
+const world = treeWorld(nabeshimaTree, 3);
 const batch = createSampler(world, createRng(3)).next(20_000);
-const { features, x } = batch;
+const features = denseRows(batch.features);
 const { directions } = world;
 
 type Planted = ReturnType<typeof oracle>;
 const judge = (code: Planted, within: World = world): Evaluation =>
-  evaluate({ ...code, features, x, reconstruction: multiply(code.latents, code.W_dec) }, within);
+  evaluate(
+    {
+      ...batch,
+      latents: sparseRows(code.latents),
+      W_dec: code.W_dec,
+      reconstruction: multiply(code.latents, code.W_dec),
+    },
+    within,
+  );
 
 describe('the oracle', () => {
   const result = judge(oracle(features, directions));
@@ -155,7 +165,7 @@ describe('runControls', () => {
   });
 
   test('can fail: with another world’s directions as the truth nothing holds', () => {
-    const other = createWorld(nabeshimaTree, 4);
+    const other = treeWorld(nabeshimaTree, 4);
     const [truth] = runControls(batch, { ...world, directions: other.directions });
     // MCC still compares the truth with itself, but x was made with other directions.
     expect(truth.checks.find(({ metric }) => metric === 'explained variance')?.holds).toBe(false);

@@ -3,8 +3,9 @@ import { dictionaryLearning } from '../../reference/dialects.ts';
 import { map, norm, row, transpose } from '../../reference/matrix.ts';
 import { trainConfig } from '../../reference/train-config.ts';
 import { initialState, type TrainState } from '../../reference/train-step.ts';
-import { createSampler, createWorld } from '../../synthetic/activations.ts';
-import { nabeshimaTree } from '../../synthetic/feature-tree.ts';
+import { treeWorld } from '../../synthetic/worlds/tree-world.ts';
+import { createSampler } from '../../synthetic/worlds/world.ts';
+import { nabeshimaTree } from '../../synthetic/worlds/feature-tree.ts';
 import { createRng } from '../../synthetic/rng.ts';
 import {
   CURVE_INTERVALS,
@@ -14,7 +15,7 @@ import {
   type TrainingRun,
 } from '../../synthetic/train.ts';
 
-const world = createWorld(nabeshimaTree, 1);
+const world = treeWorld(nabeshimaTree, 1);
 
 function run(options: Partial<Parameters<typeof trainConfig>[0]> = {}, seed = 2): TrainingRun {
   const config = trainConfig({
@@ -100,7 +101,7 @@ describe('evaluateTrained', () => {
     return { state, config };
   }
   const samples = createSampler(world, createRng(9)).next(640);
-  const meanOn = samples.features.data.reduce((sum, v) => sum + v, 0) / 640;
+  const meanOn = samples.features.value.reduce((sum, v) => sum + v, 0) / 640;
 
   test('of an exact SAE finds the truth, by batch selection and by threshold alike', () => {
     const { state, config } = exactSae(5, 0.25);

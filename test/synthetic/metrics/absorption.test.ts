@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { fromRows, matrix, type Matrix } from '../../../reference/matrix.ts';
-import type { Edge } from '../../../synthetic/feature-tree.ts';
+import type { Edge } from '../../../synthetic/worlds/world.ts';
 import {
   absorption,
   saebenchLimits,

@@ -4,7 +4,7 @@ import {
   nabeshimaTree,
   treeStatistics,
   type TreeNode,
-} from '../../synthetic/feature-tree.ts';
+} from '../../../synthetic/worlds/feature-tree.ts';
 
 function node(name: string, probability: number, options: Partial<TreeNode> = {}): TreeNode {
   return { name, probability, readout: true, exclusive: false, children: [], ...options };

@@ -1,11 +1,12 @@
 /**
  * Feature hierarchies as trees of probabilities: a node can be on only if its parent is, and the children of an
  * exclusive node are the outcomes of one categorical draw. Nabeshima's tree is the preset.
- * Holds the tree, checks it and derives its statistics; draws nothing (see activations.ts).
+ * Holds the tree, checks it and derives its statistics; draws nothing (see tree-world.ts).
  * Source: github.com/noanabeshima/matryoshka-saes @7b80f5f, tree.json and toy_model.py::Tree; toy of
  * Bussmann et al. 2025, arXiv:2503.17547, section 4.1.
  * @module
  */
+import type { Edge, ParentStatistics, WorldStatistics } from './world.ts';
 
 /** One node. */
 export interface TreeNode {
@@ -20,12 +21,6 @@ export interface TreeNode {
   readonly children: readonly TreeNode[];
 }
 
-/** Feature indices of a read-out node and its nearest read-out ancestor. */
-export interface Edge {
-  readonly parent: number;
-  readonly child: number;
-}
-
 /** A checked tree. Features are its read-out nodes, numbered depth-first. */
 export interface FeatureTree {
   readonly name: string;
@@ -37,28 +32,6 @@ export interface FeatureTree {
   readonly edges: readonly Edge[];
   /** Features that are the parent of an edge, ascending. */
   readonly parents: readonly number[];
-}
-
-/** What the tree's probabilities imply, without sampling. */
-export interface TreeStatistics {
-  /** P(feature on), by feature. */
-  readonly marginals: readonly number[];
-  /** Mean number of features on. */
-  readonly expectedL0: number;
-  /** The same for a code in which a parent is silent whenever one of its children is on. */
-  readonly absorbedL0: number;
-  /** P(no feature on), that is P(x = 0). */
-  readonly silent: number;
-  readonly parents: readonly ParentStatistics[];
-}
-
-export interface ParentStatistics {
-  readonly parent: number;
-  readonly children: readonly number[];
-  /** P(child on | parent on), in the order of `children`. */
-  readonly givenParent: readonly number[];
-  /** P(no child on | parent on). */
-  readonly noChild: number;
 }
 
 /** How far the probabilities of an exclusive node's children may be from summing to 1. */
@@ -122,7 +95,7 @@ function checkNode(tree: string, node: TreeNode): void {
 }
 
 /** Exact consequences of the tree's probabilities. */
-export function treeStatistics(tree: FeatureTree): TreeStatistics {
+export function treeStatistics(tree: FeatureTree): WorldStatistics {
   const marginals: number[] = [];
   const parents: ParentStatistics[] = [];
   let feature = -1;
@@ -151,6 +124,7 @@ export function treeStatistics(tree: FeatureTree): TreeStatistics {
     absorbedL0: expectedL0 - absorbed,
     silent: noReadoutAt(tree.root),
     parents,
+    exact: true,
   };
 }
 
