@@ -81,14 +81,19 @@ function foldBounds(call: Call, _expected: Tensors, profile: Profile): FoldBound
   const [d_in, d_sae] = call.inputs.W_enc.shape;
   const own = elementwise(profile);
   const norms = foldableNorms(call);
-  const lost = 2 * Math.sqrt(underflow(d_in, 1, own));
+  // Norms and reciprocals stay in the format of sums; what is stored may lose once more.
+  const sums = { ...own, u_out: own.u_acc };
+  const stored = underflow(1, 1, own);
+  const lost = 2 * Math.sqrt(underflow(d_in, 1, sums));
   const product = (value: number, n: number): number =>
     growth(d_in / 2 + 4, 1, own) * value * n +
     lost * value +
-    underflow(2, Math.max(1, n, value), own);
+    underflow(2, Math.max(1, n, value), sums) +
+    stored;
   const quotient = (value: number, n: number): number =>
     (growth(d_in / 2 + 4, 3, own) + lost / n) * (value / n) +
-    underflow(2, 1, own) * Math.max(1, 1 / n);
+    underflow(2, 1, sums) * Math.max(1, 1 / n) +
+    stored;
   const { threshold } = call.inputs;
   return {
     ...boundsLike(params, (name, value, i) => {
