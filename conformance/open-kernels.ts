@@ -20,20 +20,23 @@ export interface Under {
   readonly backend: string;
   /** A command line; takes the place of a backend. */
   readonly kernel?: string;
-  /** `all` opens the first; the caller asks for the others by name. */
-  readonly dtype?: string;
+  /** Those to test: all of them for `all`, the first that is offered if there is none. */
+  readonly dtype: readonly string[];
   /** Seconds for one call of a process. */
   readonly timeLimit: number;
 }
 
-export interface Opened {
-  readonly kernels: Kernels;
+/** Kernels, and what is behind them. */
+interface Device {
   readonly device: string;
   /** What a user should know: which backends were passed over and why, what a kernel printed. */
   readonly notes: readonly string[];
   readonly close: () => void;
-  /** All the dtypes that are offered. */
-  readonly dtypes: readonly FloatFormat[];
+}
+
+export interface Opened extends Device {
+  /** The same kernels in each dtype that is to be tested. */
+  readonly kernels: readonly Kernels[];
   /** Why none of these kernels can run here, as they say themselves. */
   readonly skip?: string;
   /** Of the files a command line names: path → SHA-256. */
@@ -51,36 +54,32 @@ export async function openKernels(
 ): Promise<Opened> {
   const { kernel, backend, dtype } = options;
   if (kernel !== undefined) return openProcess(kernel, options, chosen, tell);
-  const close = (): void => {};
-  if (backend === 'reference') {
-    const device = `Node ${process.version}, plain TypeScript`;
-    return ofDtype(
-      { kernels: referenceKernels, dtypes: ['float64'], device, notes: [], close },
-      dtype,
-    );
-  }
-  return ofDtype(await computed(computeNamed(backend)), dtype);
-}
-
-/** @throws {@link UsageError} unless that is the one dtype a backend has, or none is asked for. */
-function ofDtype(opened: Opened, dtype: string | undefined): Opened {
-  const { kernels, close } = opened;
-  if (dtype === undefined || dtype === 'all' || dtype === kernels.dtype) return opened;
-  close();
-  throw new UsageError(
-    `--dtype: backend ${kernels.name} offers ${kernels.dtype}, got ${JSON.stringify(dtype)}`,
-  );
+  const { kernels, ...device } =
+    backend === 'reference'
+      ? {
+          kernels: referenceKernels,
+          device: `Node ${process.version}, plain TypeScript`,
+          notes: [],
+          close: () => {},
+        }
+      : await computed(computeNamed(backend));
+  return orClosed(device, () => {
+    requireOffered(dtype, `backend ${kernels.name}`, [kernels.dtype]);
+    return { ...device, kernels: [kernels] };
+  });
 }
 
 /** Our own kernels, on what was asked for or the best there is. */
-export async function computed(name: ComputeName | 'auto'): Promise<Opened> {
+export async function computed(
+  name: ComputeName | 'auto',
+): Promise<Device & { readonly kernels: Kernels }> {
   const { name: chosen, better } = await choose(name);
   if (chosen !== 'threads') {
     const port = await portKernels(name === 'auto' ? 'auto' : chosen);
-    return { ...port, dtypes: ['float32'], close: () => {} };
+    return { ...port, close: () => {} };
   }
   const notes = better.map(({ rank, reason, remedy }) => `not ${rank}: ${reason} (${remedy})`);
-  return { ...threadsKernels(), dtypes: ['float32'], notes };
+  return { ...threadsKernels(), notes };
 }
 
 async function openProcess(
@@ -101,25 +100,46 @@ async function openProcess(
     },
   });
   const { hello } = opened;
-  const any = dtype === undefined || dtype === 'all';
-  const format = hello.dtypes.find((offered) => any || offered === dtype);
-  if (format === undefined) {
-    await opened.close();
+  return orClosed(opened, () => {
+    const known = new Set(specs.map(({ name }) => name));
+    const unknown = hello.operators.filter((name) => !known.has(name));
+    return {
+      kernels: requireOffered(dtype, hello.name, hello.dtypes).map((format) =>
+        processKernels(opened, format, chosen),
+      ),
+      device: hello.device,
+      notes: unknown.map((name) => `${hello.name} offers ${name}, which this suite does not know`),
+      close: () => void opened.close(),
+      ...(hello.skip !== null && { skip: hello.skip }),
+      files: filesOf(command),
+    };
+  });
+}
+
+/** Those of the dtypes that are asked for, in the order they are offered. @throws {@link UsageError} if one is not. */
+function requireOffered(
+  asked: readonly string[],
+  name: string,
+  dtypes: readonly FloatFormat[],
+): readonly FloatFormat[] {
+  if (asked.length === 0) return [dtypes[0]];
+  const unknown = asked.find((dtype) => dtype !== 'all' && !dtypes.some((each) => each === dtype));
+  if (unknown !== undefined) {
     throw new UsageError(
-      `--dtype: ${hello.name} offers ${hello.dtypes.join(', ')} (or all), got ${JSON.stringify(dtype)}`,
+      `--dtype: ${name} offers ${dtypes.join(', ')} (or all), got ${JSON.stringify(unknown)}`,
     );
   }
-  const known = new Set(specs.map(({ name }) => name));
-  const unknown = hello.operators.filter((name) => !known.has(name));
-  return {
-    kernels: processKernels(opened, format, chosen),
-    dtypes: hello.dtypes,
-    device: hello.device,
-    notes: unknown.map((name) => `${hello.name} offers ${name}, which this suite does not know`),
-    close: () => void opened.close(),
-    ...(hello.skip !== null && { skip: hello.skip }),
-    files: filesOf(command),
-  };
+  return [...new Set(dtypes)].filter((dtype) => asked.includes('all') || asked.includes(dtype));
+}
+
+/** What `use` makes of something open, which is closed if it throws. */
+async function orClosed<T>({ close }: { readonly close: () => unknown }, use: () => T): Promise<T> {
+  try {
+    return use();
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 /** SHA-256 of each file that a command line names by a word of its own. */

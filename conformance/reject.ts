@@ -130,39 +130,6 @@ export function isSmall({ rows, d_sae, d_in }: CallSize): boolean {
   return rows <= 2 && d_sae <= 4 && d_in <= 2;
 }
 
-/** The rows as a table, in Markdown or as text in columns. */
-export function mutantTable(
-  rows: readonly MutantRow[],
-  format: 'markdown' | 'text' = 'markdown',
-): string {
-  const head = ['operator', 'mutant', 'diagnosis', 'right', 'median', 'worst', 'counterexample'];
-  const cells = rows.map((row) => [
-    row.mutant.operator,
-    row.mutant.name,
-    row.rejectedBy.length === 0 ? 'survives' : row.diagnosedBy.join('; '),
-    row.isRight ? 'yes' : 'no',
-    String(row.medianCases),
-    String(row.worstCases),
-    describeSize(row.size),
-  ]);
-  if (format === 'markdown') {
-    const line = (values: readonly string[]): string =>
-      `| ${values.map((value) => value.replaceAll('|', '\\|')).join(' | ')} |`;
-    return [line(head), line(head.map(() => '---')), ...cells.map(line)].join('\n');
-  }
-  const widths = head.map((name, at) =>
-    Math.max(name.length, ...cells.map((row) => row[at].length)),
-  );
-  return [head, ...cells]
-    .map((row) =>
-      row
-        .map((value, at) => value.padEnd(widths[at]))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
-}
-
 /** In words: 1 rows, 2 latents, 2 dims; dimensions the operator has none of are left out. */
 export function describeSize({ rows, d_sae, d_in }: CallSize): string {
   const parts = [

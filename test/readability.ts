@@ -26,7 +26,9 @@ const script = `(() => {
     if (ids.filter((other) => other === id).length > 1) faults.push('id given twice: ' + id);
   }
 
-  const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  // rgb(…) up to 255; what color-mix makes is color(srgb …), up to 1.
+  const channels = (colour) => colour.match(/[\\d.]+/g).map(Number)
+    .map((c, i) => (colour.startsWith('color(srgb') && i < 3 ? c * 255 : c));
   const luminance = (colour) => {
     const [r, g, b] = channels(colour).slice(0, 3).map((c) => c / 255)
       .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));

@@ -3,11 +3,14 @@
  * @module
  */
 import { dirname } from 'node:path';
+import { SingleBar } from 'cli-progress';
 import { requireWritableFolder, writeTextAtomically } from '../../training/atomic-file.ts';
 import { colours } from '../../training/colours.ts';
+import { duration } from '../../training/progress.ts';
 import { specs } from '../kernels/all.ts';
 import { describeSize, isSmall, measureMutant, type MutantRow } from '../reject.ts';
 import { mutants } from './all.ts';
+import type { Mutant } from './mutant.ts';
 
 interface Options {
   /** Cases per law. */
@@ -15,6 +18,19 @@ interface Options {
   /** How often each mutant is tried, with another seed each time. */
   readonly seeds: number;
   readonly json?: string;
+}
+
+/** What --json writes. */
+export interface MutantFile {
+  /** Cases per law. */
+  readonly runs: number;
+  readonly seeds: readonly number[];
+  readonly mutants: readonly (Pick<Mutant, 'operator' | 'name' | 'imitates'> &
+    Omit<MutantRow, 'mutant' | 'medianCases' | 'worstCases'> & {
+      /** Null where that seed lets it survive. */
+      readonly medianCases: number | null;
+      readonly worstCases: number | null;
+    })[];
 }
 
 /** @returns the exit status: 0 if every mutant of these operators, held to all their laws, is rejected and rightly diagnosed with every seed. */
@@ -25,19 +41,41 @@ export async function runMutants(
 ): Promise<number> {
   if (json !== undefined) await requireWritableFolder(dirname(json), '--json');
   const tried = mutants.filter(({ operator }) => operators.includes(operator));
-  const each = Array.from({ length: seeds }, (_, i) => (seed + Math.imul(i, 0x61c88647)) >>> 1);
-  if (seeds === 1) each[0] = seed;
+  const others = Array.from(
+    { length: seeds - 1 },
+    (_, i) => (seed ^ Math.imul(i + 1, 0x61c88647)) >>> 1,
+  );
+  const each = [seed, ...others];
   console.log(
     `${tried.length} mutants, ${runs} cases a law, --seed ${seed}, seeds ${each.join(', ')}`,
   );
   const rows: MutantRow[] = [];
-  for (const mutant of tried) {
+  const bar = process.stdout.isTTY ? barOn(process.stdout) : null;
+  const started = performance.now();
+  for (const [done, mutant] of tried.entries()) {
+    const secondsEach = (performance.now() - started) / 1000 / done; // NaN before the first is done
+    bar?.start(tried.length, done, { left: duration(secondsEach * (tried.length - done)) });
     const row = await measureMutant(mutant, specs, { runs, seeds: each });
+    bar?.stop();
     rows.push(row);
     print(row);
   }
   if (json !== undefined) await writeTextAtomically(json, record(rows, { runs, seeds: each }));
   return summarise(rows);
+}
+
+/** Stands below the rows, and makes way for the next. */
+function barOn(stream: NodeJS.WriteStream): SingleBar {
+  return new SingleBar({
+    stream,
+    format: '{bar} {value}/{total} mutants  ETA {left}',
+    barsize: 20,
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    gracefulExit: false, // it would take Ctrl-C for itself
+    clearOnComplete: true,
+    linewrap: false,
+  });
 }
 
 function print(row: MutantRow): void {
@@ -71,16 +109,22 @@ function summarise(rows: readonly MutantRow[]): number {
   }
 }
 
-/** The table as JSON: one object a mutant. `medianCases` and `worstCases` are null for a survivor. */
 function record(
   rows: readonly MutantRow[],
   settings: { readonly runs: number; readonly seeds: readonly number[] },
 ): string {
-  const mutantRows = rows.map(({ mutant: { operator, name, imitates }, ...row }) => ({
-    operator,
-    name,
-    imitates,
-    ...row,
-  }));
-  return `${JSON.stringify({ ...settings, mutants: mutantRows }, null, 2)}\n`;
+  const file: MutantFile = {
+    ...settings,
+    mutants: rows.map(({ mutant: { operator, name, imitates }, ...row }) => ({
+      operator,
+      name,
+      imitates,
+      ...row,
+      medianCases: finite(row.medianCases),
+      worstCases: finite(row.worstCases),
+    })),
+  };
+  return `${JSON.stringify(file, null, 2)}\n`;
 }
+
+const finite = (cases: number): number | null => (Number.isFinite(cases) ? cases : null);

@@ -19,7 +19,10 @@ const law = {
     'a step commutes with reordering latents within their groups: parameters, moments and counts',
 } as const;
 
-/** The reference's step with some decisions changed. */
+/**
+ * The reference's step with some decisions changed. A batch on which it then has no answer (a latent more is dead, and
+ * the residual does not vary) is answered as it should be: a refusal would tell nothing of what is wrong.
+ */
 function stepping(
   name: string,
   imitates: string,
@@ -31,7 +34,14 @@ function stepping(
     name,
     imitates,
     ...why,
-    run: (call) => stepTensors(call, { ...dl, ...change }),
+    run: (call) => {
+      try {
+        return stepTensors(call, { ...dl, ...change });
+      } catch (error) {
+        if (error instanceof RangeError) return stepTensors(call);
+        throw error;
+      }
+    },
   };
 }
 

@@ -9,7 +9,7 @@ import { colours } from '../../training/colours.ts';
 import { usage, UsageError } from '../../training/usage-error.ts';
 import type { Certificate } from './certificate.ts';
 import { readCertificate } from './certificate-file.ts';
-import { summary, warn, writeRecords } from '../command.ts';
+import { summary, warn, writeRecords } from '../certify-command.ts';
 import { specs } from '../kernels/all.ts';
 import { compareLines, comparePage } from './compare.ts';
 import { mergeShards } from './merge.ts';
@@ -69,7 +69,11 @@ export function addCompareCommand(program: Command): void {
       if (html !== undefined) await requireWritableFolder(dirname(html), '--html');
       const certificates = await readAll('compare', paths);
       for (const line of compareLines(certificates)) console.log(line);
-      if (html !== undefined) await writeTextAtomically(html, comparePage(certificates));
+      if (html !== undefined)
+        await writeTextAtomically(
+          html,
+          comparePage(certificates, `matryoshka compare ${paths.join(' ')}`),
+        );
       const passes = [...certificates.values()].every(({ verdict }) => verdict === 'pass');
       process.exitCode = passes ? 0 : 1;
     });
@@ -103,13 +107,14 @@ export function addVerifyCommand(program: Command): void {
           {
             backend: options.backend ?? 'auto',
             timeLimit: 10,
-            ...(options.kernel !== undefined && { kernel: options.kernel, dtype: record.dtype }),
+            dtype: options.kernel === undefined ? [] : [record.dtype],
+            ...(options.kernel !== undefined && { kernel: options.kernel }),
           },
           chosen,
           warn,
         );
         try {
-          checks.push(sameResults(record, await runLaws(chosen, opened.kernels, record)));
+          checks.push(sameResults(record, await runLaws(chosen, opened.kernels[0], record)));
         } finally {
           opened.close();
         }

@@ -2,20 +2,12 @@
  * Certificates side by side: laws × kernels × dtypes, as a page and as lines.
  * @module
  */
-import { markup, renderBadge, renderPage, type Html, type Verdict } from '../../synthetic/page.ts';
-import type { Outcome } from '../run.ts';
+import { markup, renderBadge, renderPage, type Html } from '../../synthetic/page.ts';
 import type { Certificate, CertifiedLaw } from './certificate.ts';
+import { columnClass, isBroken, lawFilters, operatorClass, verdicts } from './law-filters.ts';
 
 /** Certificates by the name of their file. */
 export type Certificates = ReadonlyMap<string, Certificate>;
-
-const verdicts: Readonly<Record<Outcome, Verdict>> = {
-  pass: 'pass',
-  fail: 'fail',
-  skip: 'skip',
-  unexpectedPass: 'warn',
-  crashed: 'fail',
-};
 
 /** One law, in each certificate in turn; null where that one does not hold it. */
 interface Row {
@@ -37,9 +29,9 @@ function rowsOf(certificates: Certificates): Row[] {
   return [...byName.values()];
 }
 
-/** Whether a law is not plainly held by all that offer its operator. */
-const isBroken = ({ each }: Row): boolean =>
-  each.some((one) => one !== null && one.outcome !== 'pass' && one.outcome !== 'skip');
+/** Whether a law does not hold in one of them. */
+const breaks = ({ each }: Row): boolean =>
+  each.some((one) => one !== null && isBroken(one.outcome));
 
 const isSkipped = ({ each }: Row): boolean =>
   each.every((one) => one === null || one.outcome === 'skip');
@@ -47,13 +39,11 @@ const isSkipped = ({ each }: Row): boolean =>
 /** What does not hold, a line each, and a last line for each certificate. */
 export function compareLines(certificates: Certificates): string[] {
   const names = [...certificates.values()].map(nameOf);
-  const broken = rowsOf(certificates).filter(isBroken);
+  const broken = rowsOf(certificates).filter(breaks);
   return [
     ...broken.map(({ kernel, law, each }) => {
       const told = each.flatMap((one, i) =>
-        one === null || one.outcome === 'pass' || one.outcome === 'skip'
-          ? []
-          : [`${names[i]} ${one.outcome}`],
+        one !== null && isBroken(one.outcome) ? [`${names[i]} ${one.outcome}`] : [],
       );
       return `${kernel}: ${law}: ${told.join('; ')}`;
     }),
@@ -66,11 +56,14 @@ export function compareLines(certificates: Certificates): string[] {
 
 const nameOf = ({ backend, dtype }: Certificate): string => `${backend}, ${dtype}`;
 
-/** The page: operators open to their laws, a column for each certificate; filters need no script. */
-export function comparePage(certificates: Certificates): string {
+/**
+ * The page: operators open to their laws, a column for each certificate; filters need no script.
+ * @param command - makes the page again.
+ */
+export function comparePage(certificates: Certificates, command: string): string {
   const records = [...certificates.values()];
   const rows = rowsOf(certificates);
-  const broken = rows.filter(isBroken).length;
+  const broken = rows.filter(breaks).length;
   const operators = [...new Set(rows.map(({ kernel }) => kernel))];
   const failed = records.filter(({ verdict }) => verdict === 'fail').length;
   return renderPage({
@@ -87,11 +80,11 @@ export function comparePage(certificates: Certificates): string {
     sections: [
       {
         heading: 'Laws × kernels × dtypes',
-        body: [style(records.length), filters(records), ...operators.map((name) => table(name))],
+        body: [lawFilters(operators, records.map(nameOf)), ...operators.map(table)],
       },
       {
         heading: 'Certificates',
-        body: markup`<div class="scroll"><table class="side"><thead><tr><th>File</th><th>Kernels</th><th>Device</th><th>Seed</th><th>Cases a law</th></tr></thead><tbody>${[
+        body: markup`<div class="scroll"><table><thead><tr><th>File</th><th>Kernels</th><th>Device</th><th>Seed</th><th>Cases a law</th></tr></thead><tbody>${[
           ...certificates,
         ].map(
           ([file, record]) =>
@@ -102,54 +95,27 @@ export function comparePage(certificates: Certificates): string {
     footer: {
       version: records[0].version,
       seed: records[0].seed,
-      command: `matryoshka compare ${[...certificates.keys()].join(' ')}`,
+      command,
       facts: records.map((record) => [`digest of ${nameOf(record)}`, record.digest] as const),
     },
   });
 
-  function table(name: string): Html {
+  function table(name: string, index: number): Html {
     const own = rows.filter(({ kernel }) => kernel === name);
-    const bad = own.some(isBroken);
-    const body = own.map(
-      (row) =>
-        markup`<tr class="${isBroken(row) ? 'broken' : ''}"><td>${row.law}</td>${row.each.map((one, i) => cell(one, i))}</tr>`,
+    const bad = own.some(breaks);
+    const heads = records.map(
+      (record, i) => markup`<th class="${columnClass(i)}">${nameOf(record)}</th>`,
     );
-    return markup`<details class="operator ${bad ? 'broken' : ''}"${bad && markup` open`}><summary>${renderBadge(bad ? 'fail' : own.every(isSkipped) ? 'skip' : 'pass')} <b>${name}</b></summary><div class="scroll"><table class="side"><thead><tr><th>Law</th>${records.map((record, i) => markup`<th class="column-${String(i)}">${nameOf(record)}</th>`)}</tr></thead><tbody>${body}</tbody></table></div></details>`;
+    const body = own.map(
+      ({ law, each }) =>
+        markup`<tr><td class="law">${law}</td>${each.map((one, i) => cell(one, i))}</tr>`,
+    );
+    return markup`<details class="operator ${operatorClass(index)}"${bad && markup` open`}><summary>${renderBadge(bad ? 'fail' : own.every(isSkipped) ? 'skip' : 'pass')} <b>${name}</b></summary><div class="scroll"><table class="laws"><thead><tr><th>Law</th>${heads}</tr></thead><tbody>${body}</tbody></table></div></details>`;
   }
 }
 
 function cell(one: CertifiedLaw | null, column: number): Html {
-  const why = one?.failure?.message ?? one?.reason;
-  const told = one === null ? '–' : renderBadge(verdicts[one.outcome]);
-  return markup`<td class="column-${String(column)}">${told}${why !== undefined && markup` <span class="why">${why}</span>`}</td>`;
-}
-
-function filters(records: readonly Certificate[]): Html {
-  const columns = records.map(
-    (record, i) =>
-      markup`<label><input type="checkbox" id="column-${String(i)}" checked> ${nameOf(record)}</label>`,
-  );
-  return markup`<fieldset class="filters"><legend>Show</legend><label><input type="checkbox" id="only-broken"> only what is broken</label>${columns}</fieldset>`;
-}
-
-function style(columns: number): Html {
-  const hidden = Array.from(
-    { length: columns },
-    (_, i) =>
-      markup`body:has(#column-${String(i)}:not(:checked)) .column-${String(i)} { display: none; }`,
-  );
-  return markup`<style>
-.filters { border: 0; padding: 0; margin: 0 0 1rem; display: flex; flex-wrap: wrap; gap: .4rem 1.2rem; }
-.filters legend { float: left; margin-right: 1rem; color: var(--muted); }
-.operator { border-top: 1px solid var(--hair); padding: .5rem 0; }
-.operator summary { cursor: pointer; }
-.side { width: 100%; border-collapse: collapse; font-size: .92rem; }
-.side th { text-align: left; font-weight: 600; }
-.side th, .side td { padding: .25rem .6rem; vertical-align: top; }
-.why { color: var(--muted); }
-.scroll { overflow-x: auto; }
-body:has(#only-broken:checked) .side tbody tr:not(.broken) { display: none; }
-body:has(#only-broken:checked) .operator:not(.broken) { display: none; }
-${hidden}
-</style>`;
+  if (one === null) return markup`<td class="${columnClass(column)}">–</td>`;
+  const why = one.failure?.message ?? one.reason;
+  return markup`<td class="${columnClass(column)} ${one.outcome}">${renderBadge(verdicts[one.outcome])}${why !== undefined && markup` <div class="muted why">${why}</div>`}</td>`;
 }

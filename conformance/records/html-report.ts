@@ -12,19 +12,11 @@ import {
   renderPage,
   type Html,
   type Section,
-  type Verdict,
 } from '../../synthetic/page.ts';
 import type { Certificate } from './certificate.ts';
 import type { KernelSpec, Tensor, Tensors } from '../kernel.ts';
-import type { LawResult, Outcome } from '../run.ts';
-
-const verdicts: Readonly<Record<Outcome, Verdict>> = {
-  pass: 'pass',
-  fail: 'fail',
-  skip: 'skip',
-  unexpectedPass: 'warn',
-  crashed: 'fail',
-};
+import type { LawResult } from '../run.ts';
+import { columnClass, isBroken, lawFilters, operatorClass, verdicts } from './law-filters.ts';
 
 /**
  * @param results - those of the certificate, with the calls that failed.
@@ -36,7 +28,7 @@ export function conformanceReport(
   specs: readonly KernelSpec[],
   command: string,
 ): string {
-  const bad = results.filter(({ outcome }) => verdicts[outcome] !== 'pass' && outcome !== 'skip');
+  const bad = results.filter(({ outcome }) => isBroken(outcome));
   const cases = results.reduce((sum, result) => sum + result.cases, 0);
   const operators = [...new Set(results.map(({ kernel }) => kernel))];
   return renderPage({
@@ -56,7 +48,11 @@ export function conformanceReport(
       ...bad.map((result) => failureSection(result, specs, command)),
       {
         heading: 'Operators and laws',
-        body: [filterStyle, filters, ...operators.map((name) => operatorTable(name, results))],
+        body: [
+          tensorStyle,
+          lawFilters(operators, [record.dtype]),
+          ...operators.map((name, i) => operatorTable(name, i, results)),
+        ],
       },
       ...(record.files === undefined
         ? []
@@ -151,7 +147,7 @@ function picture(name: string, { shape, data }: Tensor, other: Tensor | undefine
   return markup`<figure><figcaption>${name} <span class="muted">[${shape.join(', ')}]</span></figcaption><table class="tensor">${rows.map((row) => markup`<tr>${row}</tr>`)}</table></figure>`;
 }
 
-function operatorTable(name: string, results: readonly LawResult[]): Html {
+function operatorTable(name: string, index: number, results: readonly LawResult[]): Html {
   const own = results.filter(({ kernel }) => kernel === name);
   const worst =
     own.find(({ outcome }) => verdicts[outcome] === 'fail') ??
@@ -159,37 +155,17 @@ function operatorTable(name: string, results: readonly LawResult[]): Html {
     own[0];
   const rows = own.map(
     ({ law, outcome, cases, seconds, reason }) =>
-      markup`<tr class="${outcome}"><td>${renderBadge(verdicts[outcome])}</td><td>${law}${reason !== undefined && markup` <span class="muted">(${reason})</span>`}</td><td class="number">${cases.toLocaleString('en')}</td><td class="number">${formatNumber(seconds, 2)} s</td></tr>`,
+      markup`<tr><td class="${columnClass(0)} ${outcome}">${renderBadge(verdicts[outcome])}</td><td class="law">${law}${reason !== undefined && markup` <span class="muted">(${reason})</span>`}</td><td class="number">${cases.toLocaleString('en')}</td><td class="number">${formatNumber(seconds, 2)} s</td></tr>`,
   );
-  return markup`<details class="operator ${verdicts[worst.outcome]}"${worst.outcome === 'pass' ? '' : opened}><summary>${renderBadge(verdicts[worst.outcome])} <b>${name}</b> <span class="muted">${own.length} laws</span></summary><div class="scroll"><table class="laws"><tbody>${rows}</tbody></table></div></details>`;
+  return markup`<details class="operator ${operatorClass(index)}"${worst.outcome !== 'pass' && markup` open`}><summary>${renderBadge(verdicts[worst.outcome])} <b>${name}</b> <span class="muted">${own.length} laws</span></summary><div class="scroll"><table class="laws"><tbody>${rows}</tbody></table></div></details>`;
 }
 
-const opened = markup` open`;
-
-const filters = markup`<fieldset class="filters"><legend>Show</legend>
-<label><input type="radio" name="show" id="show-all" checked> all laws</label>
-<label><input type="radio" name="show" id="show-broken"> what is broken</label>
-<label><input type="radio" name="show" id="show-skipped"> what was skipped</label>
-</fieldset>`;
-
-const filterStyle = markup`<style>
-.filters { border: 0; padding: 0; margin: 0 0 1rem; display: flex; flex-wrap: wrap; gap: .4rem 1.2rem; }
-.filters legend { float: left; margin-right: 1rem; color: var(--muted); }
-.operator { border-top: 1px solid var(--hair); padding: .5rem 0; }
-.operator summary { cursor: pointer; }
-.laws { width: 100%; border-collapse: collapse; font-size: .92rem; }
-.laws td { padding: .25rem .6rem; vertical-align: top; }
-.laws .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.muted { color: var(--muted); }
-.scroll { overflow-x: auto; }
-body:has(#show-broken:checked) .laws tr:not(.fail, .crashed, .unexpectedPass) { display: none; }
-body:has(#show-broken:checked) .operator:not(.fail, .warn) { display: none; }
-body:has(#show-skipped:checked) .laws tr:not(.skip) { display: none; }
+const tensorStyle = markup`<style>
 .tensors { display: flex; flex-wrap: wrap; gap: .8rem 1.6rem; margin: .8rem 0; }
 .tensors figure { margin: 0; max-width: 100%; overflow-x: auto; }
 .tensors figcaption { font-size: .9rem; margin-bottom: .2rem; }
 .tensor { border-collapse: collapse; font: .82rem ui-monospace, monospace; }
 .tensor td { padding: .15rem .45rem; text-align: right; border: 1px solid var(--hair);
-  background: color-mix(in srgb, var(--tint) calc(var(--share) * .35), transparent); }
+  background: color-mix(in srgb, var(--tint) calc(var(--share) * .35), var(--paper)); }
 .tensor .wrong { outline: 2px solid var(--bad); outline-offset: -2px; font-weight: 700; }
 </style>`;

@@ -58,7 +58,9 @@ test('alone, those that pass leave no line but their own', () => {
 
 describe.skipIf(skipWithoutChromium)(`the page, in a browser${chromiumNote}`, () => {
   test.each(['light', 'dark'] as const)('is readable, and filters: %s', async (colorScheme) => {
-    const html = comparePage(certificates);
+    const { counts } = certificates.get('wrong.json')!;
+    const broken = counts.fail + counts.crashed;
+    const html = comparePage(certificates, 'matryoshka compare');
     await withPage({ html }, { colorScheme }, async (page, recorded) => {
       for (const width of [360, 1280]) {
         await page.setViewportSize({ width, height: 800 });
@@ -68,12 +70,19 @@ describe.skipIf(skipWithoutChromium)(`the page, in a browser${chromiumNote}`, ()
         page.locator(`${selector}:visible`).count();
       expect(await shown('details.operator')).toBe(2);
       expect(await shown('th.column-2')).toBe(1);
-      await page.uncheck('#column-2');
-      expect(await shown('th.column-2')).toBe(0);
-      expect(await shown('th.column-0')).toBe(1);
-      await page.check('#only-broken');
+      const [byOutcome, byOperator] = await page.locator('.filters select').all();
+      await byOutcome.selectOption('broken');
       expect(await shown('details.operator')).toBe(1);
-      expect(await page.locator('.side tbody tr.broken:visible').count()).toBeGreaterThan(0);
+      expect(await shown('.laws tbody tr')).toBe(broken);
+      await page.uncheck('#column-2'); // it alone has what is broken
+      expect(await shown('th.column-2')).toBe(0);
+      expect(await shown('.laws tbody tr')).toBe(0);
+      await byOutcome.selectOption('skip');
+      expect(await shown('details.operator')).toBe(1);
+      await byOutcome.selectOption('');
+      expect(await shown('th.column-0')).toBe(1);
+      await byOperator.selectOption('batch-topk');
+      expect(await shown('details.operator')).toBe(1);
       expect(recorded.consoleErrors).toEqual([]);
       expect(recorded.requests).toHaveLength(1); // the page itself
     });

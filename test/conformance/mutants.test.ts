@@ -2,15 +2,19 @@
  * The catalogue of mutants: every one is rejected well within the default effort, for the reason it was made to have, and
  * by a counterexample that can be read at a glance.
  */
-import { describe, expect, inject, test } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, inject, test, vi } from 'vitest';
 import type { Call } from '../../conformance/kernel.ts';
 import { specs } from '../../conformance/kernels/all.ts';
 import { mutants } from '../../conformance/mutants/all.ts';
+import { runMutants, type MutantFile } from '../../conformance/mutants/command.ts';
 import { agreement, sameBits, type Mutant } from '../../conformance/mutants/mutant.ts';
 import {
+  describeSize,
   isSmall,
   measureMutant,
-  mutantTable,
   rejectingLaws,
   type MutantRow,
 } from '../../conformance/reject.ts';
@@ -83,17 +87,8 @@ describe('the catalogue as a whole', () => {
   test('nine in ten counterexamples have at most 2 rows, 4 latents and 2 dimensions', () => {
     expect(rows).toHaveLength(mutants.length);
     const large = rows.filter(({ size }) => !isSmall(size));
-    expect(large.length, mutantTable(large, 'text')).toBeLessThanOrEqual(mutants.length / 10);
-  });
-
-  test('the table has a line for each mutant, in Markdown and in text', () => {
-    const [head, rule, ...lines] = mutantTable(rows).split('\n');
-    expect(head).toMatch(/^\| operator \| mutant \|/);
-    expect(rule).toMatch(/^(\| --- )+\|$/);
-    expect(lines).toHaveLength(rows.length);
-    const columns = /(?<!\\)\|/g;
-    for (const line of lines) expect(line.match(columns)).toHaveLength(head.match(columns)!.length);
-    expect(mutantTable(rows, 'text').split('\n')).toHaveLength(rows.length + 1);
+    const told = large.map(({ mutant, size }) => `${named(mutant)}: ${describeSize(size)}`);
+    expect(large.length, told.join('; ')).toBeLessThanOrEqual(mutants.length / 10);
   });
 
   test('sizes are read from shapes, leading dimensions all being rows', () => {
@@ -102,5 +97,50 @@ describe('the catalogue as a whole', () => {
       tensor(shape, new Float64Array(shape.reduce((product, length) => product * length, 1)));
     const inputs = { x: zeros(2, 3, 5), W_enc: zeros(5, 4), b_enc: zeros(4), b_dec: zeros(5) };
     expect(sizeOf(spec, { config: {}, inputs })).toEqual({ rows: 6, d_sae: 4, d_in: 5 });
+  });
+});
+
+describe('--mutants', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mutants-'));
+  const json = join(folder, 'mutants.json');
+  const printed = vi.spyOn(console, 'log').mockImplementation(() => {});
+  afterAll(() => {
+    printed.mockRestore();
+    rmSync(folder, { recursive: true });
+  });
+  const run = async (cases: number): Promise<[number, string, MutantFile]> => {
+    printed.mockClear();
+    const status = await runMutants(['encode', 'topk'], seed, { runs: cases, seeds: 3, json });
+    const lines = printed.mock.calls.map(([line]) => String(line)).join('\n');
+    return [status, lines, JSON.parse(readFileSync(json, 'utf8')) as MutantFile];
+  };
+
+  test('with enough cases all are rejected, and the file has a row for each', async () => {
+    const [status, lines, { seeds: used, mutants: table }] = await run(runs);
+    expect(status).toBe(0);
+    expect(lines).toMatch(
+      /(\d+) of \1 mutants rejected, \1 for the right reason; median \d+ cases/,
+    );
+    expect(new Set(used).size).toBe(3);
+    expect(used[0]).toBe(seed);
+    const tried = mutants.filter(({ operator }) => ['encode', 'topk'].includes(operator));
+    expect(table.map(({ operator, name }) => [operator, name])).toEqual(
+      tried.map(({ operator, name }) => [operator, name]),
+    );
+    for (const row of table) {
+      expect(row).toMatchObject({ isRight: true });
+      expect(row.worstCases).toBeGreaterThanOrEqual(row.medianCases!);
+    }
+  });
+
+  test('with one case a law some survive, and that is a failure', async () => {
+    const [status, lines, { mutants: table }] = await run(1);
+    expect(status).toBe(1);
+    const survivors = table.filter(({ rejectedBy }) => rejectedBy.length === 0);
+    expect(survivors.length).toBeGreaterThan(0);
+    for (const { operator, name, worstCases } of survivors) {
+      expect(lines).toContain(`${operator}: ${name}: survives`);
+      expect(worstCases).toBeNull();
+    }
   });
 });
