@@ -4,12 +4,16 @@
  * @module
  */
 
+import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, statfs, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errorCode, fileError } from './file-error.ts';
 import { UsageError } from './usage-error.ts';
 
 const MIB = 1024 * 1024;
+
+/** Process ids repeat between containers that share a disk. */
+const unique = (): string => `${process.pid}-${randomBytes(4).toString('hex')}`;
 
 /**
  * @param path - the file to make or replace.
@@ -23,7 +27,7 @@ export async function writeAtomically(
   bytes: number,
   write: (handle: FileHandle) => Promise<void>,
 ): Promise<void> {
-  const temporary = `${path}.tmp-${process.pid}`;
+  const temporary = `${path}.tmp-${unique()}`;
   let handle: FileHandle | undefined;
   try {
     handle = await open(temporary, 'w');
@@ -58,7 +62,7 @@ export async function requireWritableFolder(
   field: string,
   bytes = 0,
 ): Promise<void> {
-  const probe = join(folder, `.write-test.tmp-${process.pid}`);
+  const probe = join(folder, `.write-test.tmp-${unique()}`);
   try {
     await makeFolder(folder);
     const handle = await open(probe, 'w');
