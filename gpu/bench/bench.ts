@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BenchBackend } from './engine.ts';
 import { measureCell, type Contender, type Measured } from './measure.ts';
-import type { Setup } from './messages.ts';
+import type { PeerDevice, PeerPrecision, Setup } from './messages.ts';
 import { peerCommand } from './peers.ts';
 import { writeActivations, writeParams } from './problem.ts';
 import { benchConfig, benchDialects, type DialectName, type Shape } from './shape.ts';
@@ -18,6 +18,8 @@ export interface BenchOptions {
   readonly peers: readonly DialectName[];
   /** Python that has the peers; needed if there are any. */
   readonly python: string | null;
+  readonly peerDevice: PeerDevice;
+  readonly peerPrecision: PeerPrecision;
   readonly threads: number;
   readonly seconds: number;
   readonly rounds: number;
@@ -92,12 +94,16 @@ export async function benchShape(shape: Shape, options: BenchOptions): Promise<S
 
 /**
  * Torch takes every thread it is given for whatever it does, and small shapes are faster on one: the peer is timed with
- * both, and counts as the faster.
+ * both, and counts as the faster. On a GPU threads make no difference.
  */
-function entriesOf(dialect: DialectName, { backends, peers, threads }: BenchOptions): Entry[] {
+function entriesOf(
+  dialect: DialectName,
+  { backends, peers, peerDevice, threads }: BenchOptions,
+): Entry[] {
+  const counts = peerDevice === 'cuda' ? [threads] : [...new Set([1, threads])];
   return [
     ...backends.map((name) => ({ name, kind: 'ours' as const, dialect, allowed: threads })),
-    ...(peers.includes(dialect) ? [...new Set([1, threads])] : []).map((allowed) => ({
+    ...(peers.includes(dialect) ? counts : []).map((allowed) => ({
       name: dialect,
       kind: 'peer' as const,
       dialect,
@@ -126,7 +132,7 @@ async function writeProblem(
   folder: string,
   shape: Shape,
   dialects: readonly DialectName[],
-  { seed, threads, auxk }: BenchOptions,
+  { seed, threads, auxk, peerDevice, peerPrecision }: BenchOptions,
 ): Promise<Partial<Record<DialectName, Setup>>> {
   const { path, batches } = await writeActivations(folder, shape, seed);
   const setups: Partial<Record<DialectName, Setup>> = {};
@@ -148,6 +154,8 @@ async function writeProblem(
       auxk_alpha: config.auxkAlpha,
       dead_after: config.deadAfter,
       auxk,
+      peer_device: peerDevice,
+      peer_precision: peerPrecision,
     };
   }
   return setups;

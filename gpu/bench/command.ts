@@ -10,6 +10,7 @@ import { oneOf, realNumber, wholeNumber } from '../../training/option-values.ts'
 import { UsageError } from '../../training/usage-error.ts';
 import { benchShape, type BenchOptions, type ShapeResult } from './bench.ts';
 import { benchBackends, type BenchBackend } from './engine.ts';
+import { peerDevices, peerPrecisions, type PeerDevice, type PeerPrecision } from './messages.ts';
 import { installation, parsePeers, peersPython } from './peers.ts';
 import { benchProgress, type BenchProgress } from './progress.ts';
 import { benchRecord, circumstances, thisMachine, type BenchRecord } from './record.ts';
@@ -27,6 +28,8 @@ interface Flags {
   readonly shape?: readonly string[];
   readonly backend: readonly string[];
   readonly peers: readonly DialectName[];
+  readonly peerDevice: PeerDevice;
+  readonly peerPrecision: PeerPrecision;
   readonly seconds: number;
   readonly rounds: number;
   readonly threads: number;
@@ -67,6 +70,18 @@ export function addBenchCommand(program: Command): void {
       `dictionary_learning, saelens, both between a comma, or none. First time: ${installation}`,
       parsePeers,
       parsePeers('dictionary_learning,saelens'),
+    )
+    .option(
+      '--peer-device <name>',
+      `where peers compute: ${peerDevices.join(', ')}`,
+      oneOf('--peer-device', peerDevices),
+      'cpu',
+    )
+    .option(
+      '--peer-precision <name>',
+      'of peers: fp32, tf32 (products), bf16 (autocast)',
+      oneOf('--peer-precision', peerPrecisions),
+      'fp32',
     )
     .option(
       '--seconds <n>',
@@ -127,7 +142,7 @@ async function measureAll(
   python: string | null,
   progress: BenchProgress,
 ): Promise<{ record: BenchRecord; stopped: keyof typeof STATUS | null }> {
-  const { peers, threads, seconds, rounds, seed, auxk } = flags;
+  const { peers, peerDevice, peerPrecision, threads, seconds, rounds, seed, auxk } = flags;
   const machine = thisMachine();
   const date = new Date().toISOString();
   const interrupt = new AbortController();
@@ -138,7 +153,7 @@ async function measureAll(
   };
   for (const signal of Object.keys(STATUS)) process.once(signal, stop);
   const options: BenchOptions = {
-    ...{ backends, peers, python, threads, seconds, rounds, seed, auxk },
+    ...{ backends, peers, peerDevice, peerPrecision, python, threads, seconds, rounds, seed, auxk },
     signal: interrupt.signal,
     onRound: (shape, round, rounds) => progress.round(shapeName(shape), round, rounds),
   };
@@ -196,6 +211,8 @@ function commandLine(flags: Flags): string {
     ...flags.backend,
     '--peers',
     flags.peers.join(',') || 'none',
+    ...(flags.peerDevice === 'cpu' ? [] : ['--peer-device', flags.peerDevice]),
+    ...(flags.peerPrecision === 'fp32' ? [] : ['--peer-precision', flags.peerPrecision]),
     ...['seconds', 'rounds', 'threads', 'seed'].map(
       (name) => `--${name} ${flags[name as 'seconds' | 'rounds' | 'threads' | 'seed']}`,
     ),

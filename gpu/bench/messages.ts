@@ -28,7 +28,17 @@ export interface Setup {
   readonly dead_after: number;
   /** Whether latents can count as dead. */
   readonly auxk: boolean;
+  /** Where a peer computes, and in what. */
+  readonly peer_device: PeerDevice;
+  readonly peer_precision: PeerPrecision;
 }
+
+export const peerDevices = ['cpu', 'cuda'] as const;
+export type PeerDevice = (typeof peerDevices)[number];
+
+/** float32 throughout; its products in TF32; autocast to bfloat16. */
+export const peerPrecisions = ['fp32', 'tf32', 'bf16'] as const;
+export type PeerPrecision = (typeof peerPrecisions)[number];
 
 /** Takes so many training steps, each timed. */
 export interface Steps {

@@ -68,7 +68,7 @@ class DictionaryLearning:
             warmup_steps=setup["warmup_steps"],
             threshold_start_step=setup["threshold_start_step"],
             seed=0,
-            device="cpu",
+            device=setup["peer_device"],
         )
         assert self.trainer.group_sizes == sizes
         self.trainer.dead_feature_threshold = setup["dead_after"]
@@ -97,6 +97,7 @@ class SaeLens:
                 k=setup["k"],
                 matryoshka_widths=setup["prefixes"],
                 aux_loss_coefficient=setup["auxk_alpha"],
+                device=setup["peer_device"],
             )
         )
         for name, values in params.items():
@@ -108,6 +109,7 @@ class SaeLens:
             lr_end=setup["learning_rate"] / 10,
             lr_warm_up_steps=setup["warmup_steps"],
             dead_feature_window=setup["dead_after"],
+            device=setup["peer_device"],
         )
         self.trainer = code.sae_trainer.SAETrainer(config, sae, iter(()))
 
@@ -128,13 +130,24 @@ class Session:
     def __init__(self, peer, vectors, setup):
         import torch
 
+        self.device, precision = setup["peer_device"], setup["peer_precision"]
+        self.on_gpu = self.device == "cuda"
+        if self.on_gpu and not torch.cuda.is_available():
+            raise SystemExit(f"torch {torch.__version__} finds no CUDA device")
         make, code = load(peer, vectors)
         torch.set_num_threads(setup["threads"])
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        bf16 = precision == "bf16"
+        self.precision = lambda: torch.autocast(self.device, dtype=torch.bfloat16, enabled=bf16)
         self.torch, self.setup = torch, setup
         self.base = peak_resident_bytes()
         self.engine = f"{make.PACKAGE} {make.VERSION}, torch {torch.__version__}"
+        if self.on_gpu:
+            self.engine += f", {torch.cuda.get_device_name()}"
+        if precision != "fp32":
+            self.engine += f", {precision}"
         rows = setup["batches"] * setup["batch"]
-        x = torch.from_file(setup["activations"], size=rows * setup["d_in"]).clone()
+        x = torch.from_file(setup["activations"], size=rows * setup["d_in"]).to(self.device, copy=True)
         self.batches = x.reshape(setup["batches"], setup["batch"], setup["d_in"])
         trainer = {"dictionary_learning": DictionaryLearning, "saelens": SaeLens}[peer]
         self.trainer = trainer(code, setup, read_params(torch, setup))
@@ -149,7 +162,9 @@ class Session:
         for i in range(n):
             if i == n - 1:
                 self.trainer.before_last()
-            self.trainer.step(self.batches[self.done % len(self.batches)])
+            with self.precision():
+                self.trainer.step(self.batches[self.done % len(self.batches)])
+            self.finish()
             self.done += 1
             now = time.perf_counter()
             seconds.append(now - before)
@@ -160,13 +175,20 @@ class Session:
         peak, threads = peak_resident_bytes(), self.setup["threads"]
         return {"total": before - start, "seconds": seconds, "peak": peak, "threads": threads, **report}
 
+    def finish(self):
+        """A GPU is asked and not waited for, unless one waits."""
+        if self.on_gpu:
+            self.torch.cuda.synchronize()
+
     def product(self, n):
         x = self.batches[0]
-        weights = self.torch.rand(self.setup["d_in"], self.setup["d_sae"])
+        weights = self.torch.rand(self.setup["d_in"], self.setup["d_sae"], device=self.device)
         seconds = []
         for _ in range(n):
             start = time.perf_counter()
-            x @ weights
+            with self.precision():
+                x @ weights
+            self.finish()
             seconds.append(time.perf_counter() - start)
         return {"seconds": seconds}
 

@@ -23,6 +23,8 @@ export const setup: Setup = {
   auxk_alpha: 1,
   dead_after: 3,
   auxk: true,
+  peer_device: 'cpu',
+  peer_precision: 'fp32',
 };
 
 /** A side that runs this program: `on(answer)` is called with a function that is given each request. */
