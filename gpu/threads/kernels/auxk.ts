@@ -1,5 +1,5 @@
 /** auxk: dead latents' encoder columns side by side, and what the chosen ones leave of the residual. */
-import { addScaled, zero } from './vector';
+import { addEntries, addScaled, zero } from './vector';
 
 const LATENTS = 12;
 
@@ -86,11 +86,9 @@ export function missRows(t: MissTask, chunk: i32, thread: i32): void {
     const miss = t.miss + <usize>row * bytes;
     const error = t.error + <usize>row * bytes;
     zero(miss, t.stride);
+    const begin = load<i32>(t.start + ((<usize>row) << 2));
     const last = load<i32>(t.start + ((<usize>(row + 1)) << 2));
-    for (let e = load<i32>(t.start + ((<usize>row) << 2)); e < last; e++) {
-      const j = load<i32>(t.latent + ((<usize>e) << 2));
-      addScaled(miss, t.W_dec + <usize>j * bytes, load<f32>(t.value + ((<usize>e) << 2)), t.stride);
-    }
+    addEntries(miss, t.W_dec, bytes, t.latent, t.value, begin, last, t.stride);
     let a = f32x4.splat(0);
     let b = f32x4.splat(0);
     let any = f32x4.splat(0);

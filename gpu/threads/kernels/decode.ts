@@ -1,5 +1,5 @@
 /** decode and loss: reconstructions of every prefix, their errors and losses, and the suffix sums gradients need. */
-import { addScaled, copy, dot, madd } from './vector';
+import { addEntries, copy, dot, madd } from './vector';
 
 @unmanaged
 export class RowsTask {
@@ -47,12 +47,9 @@ export function decodeRows(t: RowsTask, chunk: i32, thread: i32): void {
       const reconstruction = t.errors + (<usize>g * <usize>t.rows + <usize>row) * bytes;
       copy(reconstruction, from, n);
       const prefix = load<i32>(t.prefixes + ((<usize>g) << 2));
-      for (; entry < last; entry++) {
-        const j = load<i32>(t.latent + ((<usize>entry) << 2));
-        if (j >= prefix) break;
-        const value = load<f32>(t.value + ((<usize>entry) << 2));
-        addScaled(reconstruction, t.W_dec + <usize>j * bytes, value, n);
-      }
+      const begin = entry;
+      while (entry < last && load<i32>(t.latent + ((<usize>entry) << 2)) < prefix) entry++;
+      addEntries(reconstruction, t.W_dec, bytes, t.latent, t.value, begin, entry, n);
       from = reconstruction;
     }
   }

@@ -3,9 +3,12 @@
  * nothing. A chunk is some panels of 12 latents.
  */
 import { startsFromCounts, startsFromEnds } from './select';
-import { addScaled, copy, dot, zero } from './vector';
+import { addScaled, addScaled4, copy, dot, dot4, sumOfLanes, zero } from './vector';
 
 const LATENTS = 12;
+
+/** Bytes of errors and inputs that stay in the cache while a panel's latents pass over them. */
+const BLOCK_BYTES = 1 << 18;
 
 @unmanaged
 export class LatentsTask {
@@ -72,9 +75,17 @@ export function latentGradients(t: LatentsTask, chunk: i32, thread: i32): void {
     const gb = t.gb_enc + ((<usize>j0) << 2);
     memory.fill(scratch, 0, <usize>LATENTS * bytes);
     memory.fill(gb, 0, LATENTS << 2);
-    for (let l = 0; l < count; l++) {
-      squares += oneLatent(t, j0 + l, scratch + <usize>l * bytes, gb + ((<usize>l) << 2));
+    for (let l = 0; l < count; l++) zero(t.gW_dec + <usize>(j0 + l) * bytes, t.stride);
+    for (let l = 0; own && l < count; l++) {
+      const j = j0 + l;
+      const errors = t.errors + <usize>levelOf(t, j) * <usize>t.rows * bytes;
+      const at = t.start + ((<usize>j) << 2);
+      const enc = scratch + <usize>l * bytes;
+      const bias = gb + ((<usize>l) << 2);
+      entries(t, j, t.row, t.value, load<i32>(at), load<i32>(at, 4), errors, 1, enc, bias);
     }
+    if (aux) auxiliaryPanel(t, j0, count, scratch, gb);
+    for (let l = 0; l < count; l++) squares += finished(t, j0 + l, scratch + <usize>l * bytes);
     const panel = (<usize>p * <usize>t.d_in * LATENTS) << 2;
     if (t.subtracts) addPanel(encoderBias, t.W_enc + panel, gb, t.d_in);
     if (!t.usesBias) memory.fill(gb, 0, LATENTS << 2);
@@ -92,40 +103,89 @@ function anyEntries(start: usize, j: i32, count: i32): bool {
   return load<i32>(at) != load<i32>(at + ((<usize>count) << 2));
 }
 
-/** Gradients of latent j: its encoder's to `enc`, Σ δ to `bias`, its decoder row's in place. Returns their Σ squares. */
-function oneLatent(t: LatentsTask, j: i32, enc: usize, bias: usize): f64 {
+/**
+ * What auxk's choices add to a panel's gradients. A dead latent may be chosen in most rows: block by block of rows, so that
+ * these are fetched once for all twelve.
+ */
+function auxiliaryPanel(t: LatentsTask, j0: i32, count: i32, scratch: usize, gb: usize): void {
+  const bytes = (<usize>t.stride) << 2;
+  const block = max<i32>(4, BLOCK_BYTES / (t.stride << 3));
+  for (let first = 0; first < t.rows; first += block) {
+    const end = first + block;
+    for (let l = 0; l < count; l++) {
+      const j = j0 + l;
+      const at = t.auxStart + ((<usize>j) << 2);
+      const last = load<i32>(at, 4);
+      const from = entryOfRow(t.auxRow, load<i32>(at), last, first);
+      const to = entryOfRow(t.auxRow, from, last, end);
+      const enc = scratch + <usize>l * bytes;
+      const bias = gb + ((<usize>l) << 2);
+      entries(t, j, t.auxRow, t.auxValue, from, to, t.auxError, t.auxScale, enc, bias);
+    }
+  }
+}
+
+/** The first of entries low..high-1, ascending by row, whose row is `row` or later. */
+function entryOfRow(rows: usize, low: i32, high: i32, row: i32): i32 {
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (load<i32>(rows + ((<usize>middle) << 2)) < row) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Adds entries first..end-1 of latent j to its gradients: the encoder's at `enc`, Σ δ at `bias`, the decoder row's in place. */
+function entries(
+  t: LatentsTask,
+  j: i32,
+  rows: usize,
+  values: usize,
+  first: i32,
+  end: i32,
+  errors: usize,
+  factor: f32,
+  enc: usize,
+  bias: usize,
+): void {
   const n = t.stride;
   const bytes = (<usize>n) << 2;
   const w = t.W_dec + <usize>j * bytes;
   const g = t.gW_dec + <usize>j * bytes;
-  zero(g, n);
-  let sum: f32 = 0;
-  const at = t.start + ((<usize>j) << 2);
-  const last = load<i32>(at, 4);
-  const level = t.errors + <usize>levelOf(t, j) * <usize>t.rows * bytes;
-  for (let e = load<i32>(at); e < last; e++) {
-    const row = <usize>load<i32>(t.row + ((<usize>e) << 2)) * bytes;
-    const error = level + row;
-    const delta = dot(error, w, n);
-    addScaled(g, error, load<f32>(t.value + ((<usize>e) << 2)), n);
+  const by = f32x4.splat(factor);
+  let sum = load<f32>(bias);
+  let e = first;
+  for (; e + 4 <= end; e += 4) {
+    const at = rows + ((<usize>e) << 2);
+    const r0 = <usize>load<i32>(at) * bytes;
+    const r1 = <usize>load<i32>(at, 4) * bytes;
+    const r2 = <usize>load<i32>(at, 8) * bytes;
+    const r3 = <usize>load<i32>(at, 12) * bytes;
+    const deltas = f32x4.mul(by, dot4(errors + r0, errors + r1, errors + r2, errors + r3, w, n));
+    const scaled = f32x4.mul(by, v128.load(values + ((<usize>e) << 2)));
+    addScaled4(g, errors + r0, errors + r1, errors + r2, errors + r3, scaled, n);
+    const c = t.centred;
+    addScaled4(enc, c + r0, c + r1, c + r2, c + r3, deltas, n);
+    sum += sumOfLanes(deltas);
+  }
+  for (; e < end; e++) {
+    const at = (<usize>e) << 2;
+    const row = <usize>load<i32>(rows + at) * bytes;
+    const delta = factor * dot(errors + row, w, n);
+    addScaled(g, errors + row, factor * load<f32>(values + at), n);
     addScaled(enc, t.centred + row, delta, n);
     sum += delta;
   }
-  if (t.auxStart) {
-    const from = t.auxStart + ((<usize>j) << 2);
-    const end = load<i32>(from, 4);
-    for (let e = load<i32>(from); e < end; e++) {
-      const row = <usize>load<i32>(t.auxRow + ((<usize>e) << 2)) * bytes;
-      const error = t.auxError + row;
-      const delta = t.auxScale * dot(error, w, n);
-      addScaled(g, error, t.auxScale * load<f32>(t.auxValue + ((<usize>e) << 2)), n);
-      addScaled(enc, t.centred + row, delta, n);
-      sum += delta;
-    }
-  }
   store<f32>(bias, sum);
+}
+
+/** Projects the decoder row's gradient where that comes first. Returns Σ squares of both. */
+function finished(t: LatentsTask, j: i32, enc: usize): f64 {
+  const n = t.stride;
+  const bytes = (<usize>n) << 2;
+  const g = t.gW_dec + <usize>j * bytes;
   if (t.raw) copy(t.raw + <usize>j * bytes, g, n);
-  if (t.project) projectRow(g, w, t.epsilon, n);
+  if (t.project) projectRow(g, t.W_dec + <usize>j * bytes, t.epsilon, n);
   return <f64>dot(g, g, n) + <f64>dot(enc, enc, n);
 }
 
