@@ -4,10 +4,21 @@
  * @module
  */
 import type { Matrix } from '../reference/matrix.ts';
-import { addScaled, map, matrix, multiply, row } from '../reference/matrix.ts';
-import { evaluate, type Evaluation } from './evaluate.ts';
-import { meanDefined } from './metrics/mean.ts';
-import { denseRows, sparseRows } from './sparse-rows.ts';
+import { addScaled, columnMeans, dot, matrix, norm, row } from '../reference/matrix.ts';
+import { evaluatePrefixes } from './evaluate-prefixes.ts';
+import { evaluate, type Evaluation, type Judged } from './evaluate.ts';
+import { foldDecoderNorms } from './metrics/code.ts';
+import { mean, meanDefined } from './metrics/mean.ts';
+import {
+  childOnRows,
+  oracle,
+  permuteRows,
+  plantAbsorption,
+  rowMovedTo,
+  type PlantedCode,
+} from './planted-codes.ts';
+import { createRng, type Rng } from './rng.ts';
+import { columnCounts, denseRows, type SparseRows } from './sparse-rows.ts';
 import type { Edge, LabelledBatch, World } from './worlds/world.ts';
 
 /** One figure of a control: what it came out as, and what it must be. */
@@ -28,71 +39,50 @@ export interface Control {
 
 /** Metrics of exact codes differ from exact values by rounding alone: sums of 10^4..10^6 terms in float64. */
 const ROUNDING = 1e-9;
-
-/** Latents and decoder without decoder bias. */
-export interface PlantedCode {
-  readonly latents: Matrix;
-  readonly W_dec: Matrix;
-}
-
-/** The truth as a code: latents are the features, decoder rows their directions. */
-export function oracle(features: Matrix, directions: Matrix): PlantedCode {
-  return { latents: features, W_dec: directions };
-}
+/** Latents of a control, at most: it is the evaluation that is checked, not the size of the world. */
+const LATENTS = 256;
 
 /**
- * Total absorption: a parent's latent is silent whenever a child is on, and the child's row is parent + child. The
- * reconstruction stays exact as long as at most one child of a parent is on at a time.
+ * The three controls on one sample, each with its exact values. Where a sample is too small for a metric, both are
+ * null. Of a world of more features than {@link LATENTS} the codes know only the first.
+ * @param rng - of the probes' splits.
  */
-export function plantAbsorption(
-  features: Matrix,
-  directions: Matrix,
-  edges: readonly Edge[],
-): PlantedCode {
-  const latents = map(features, (value, i) => {
-    const [n, feature] = [Math.floor(i / features.cols), i % features.cols];
-    const childOn = edges.some(
-      ({ parent, child }) => parent === feature && features.data[n * features.cols + child] > 0,
-    );
-    return childOn ? 0 : value;
-  });
-  const W_dec = matrix(directions.rows, directions.cols, directions.data.slice());
-  // Edges come in the order of the child, depth-first: a parent's row is complete before its children take it.
-  for (const { parent, child } of edges) addScaled(row(W_dec, child), row(W_dec, parent), 1);
-  return { latents, W_dec };
-}
+export function runControls(
+  batch: LabelledBatch,
+  world: World,
+  rng: Rng = createRng(0).split('controls'),
+): Control[] {
+  const known = Math.min(world.directions.rows, LATENTS);
+  const edges = world.edges.filter(({ parent, child }) => parent < known && child < known);
+  const parents = world.parents.filter((parent) => edges.some((edge) => edge.parent === parent));
+  const within: World = { ...world, edges, parents };
+  const codeOf = (code: PlantedCode): Judged => judgedCode(code, batch, world.bias);
+  const judge = (judged: Judged): Evaluation => evaluate(judged, within);
+  const top1 = (judged: Judged): number | null =>
+    evaluatePrefixes(judged, within, [known], { rng })[0].metrics.probeTop1;
 
-/**
- * The same latents with the decoder's rows moved on by half their number, so that each latent writes another family's
- * feature. (Moved on by one, siblings would still write their parent for one another.)
- */
-export function permuteRows({ latents, W_dec }: PlantedCode): PlantedCode {
-  const moved = matrix(W_dec.rows, W_dec.cols);
-  for (let l = 0; l < W_dec.rows; l++) row(moved, movedTo(l, W_dec.rows)).set(row(W_dec, l));
-  return { latents, W_dec: moved };
-}
+  const exact = oracle(batch.features, world.directions, known);
+  const truthCode = codeOf(exact);
+  const truth = judge(truthCode);
+  const permuted = judge(codeOf(permuteRows(exact)));
+  // Latents that say by themselves how much they write: permuted rows of other lengths would rescale them.
+  const folded = foldDecoderNorms(exact.latents, exact.W_dec);
+  const rewired = codeOf(permuteRows({ latents: folded.latents, W_dec: folded.decoder }));
+  // With activations of 1, in directions that are axes, a child's latent can stand in for its parent exactly.
+  const axes = identity(known);
+  const ones = withOnes(exact.latents);
+  const plantedCode = plantAbsorption(ones, axes, edges);
+  const planted = evaluate(
+    judgedCode(plantedCode, { features: ones, x: denseRows(ones) }, new Float64Array(known)),
+    { directions: axes, edges, parents },
+  );
 
-function movedTo(latent: number, latents: number): number {
-  return (latent + Math.floor(latents / 2)) % latents;
-}
-
-/** The three controls on one sample, each with its exact values. Where a sample is too small for a metric, both are null. */
-export function runControls(batch: LabelledBatch, world: World): Control[] {
-  const features = denseRows(batch.features);
-  const { directions, edges } = world;
-  const judge = ({ latents, W_dec }: PlantedCode): Evaluation =>
-    evaluate(
-      { ...batch, latents: sparseRows(latents), W_dec, reconstruction: multiply(latents, W_dec) },
-      world,
-    );
-
-  const truth = judge(oracle(features, directions));
-  const planted = judge(plantAbsorption(features, directions, edges));
-  const permuted = judge(permuteRows(oracle(features, directions)));
   const childRate = meanDefined(planted.absorption.parents.map((p) => p.childRate));
   /** An exact value, where the sample is large enough for the metric to have one. */
-  const ifDefined = (got: number | null, exact: number): number | null =>
-    got === null ? null : exact;
+  const ifDefined = (got: number | null, value: number): number | null =>
+    got === null ? null : value;
+  const residual = (rowOf: (feature: number) => number): number | null =>
+    varianceLeft(batch, world.directions, known, rowOf);
 
   return [
     {
@@ -100,8 +90,13 @@ export function runControls(batch: LabelledBatch, world: World): Control[] {
       meaning: 'the truth as latents: recovered in full, nothing absorbed',
       checks: [
         check('MCC', truth.mcc, 1),
-        check('F1 (matched)', truth.classification.matchedF1, 1),
-        check('explained variance', truth.explainedVariance, 1),
+        check('uniqueness', truth.metrics.uniqueness, 1),
+        check('F1 (matched)', truth.classification.matchedF1, firingShare(batch.features, known)),
+        check(
+          'explained variance',
+          truth.explainedVariance,
+          residual((feature) => feature),
+        ),
         check('full absorption', truth.absorption.full, ifDefined(childRate, 0)),
         check('absorption fraction', truth.absorption.fraction, ifDefined(childRate, 0)),
         check('clean gap', truth.absorption.cleanGap, ifDefined(truth.absorption.cleanGap, 0)),
@@ -114,20 +109,24 @@ export function runControls(batch: LabelledBatch, world: World): Control[] {
         check('full absorption', planted.absorption.full, childRate),
         check('absorption fraction', planted.absorption.fraction, childRate),
         check('clean gap', planted.absorption.cleanGap, ifDefined(truth.absorption.cleanGap, 1)),
-        check('explained variance', planted.explainedVariance, 1),
-        check('child leak', planted.childLeak, exactLeak(directions, edges)),
+        ...(onlyChildren(ones, edges)
+          ? [check('explained variance', planted.explainedVariance, 1)]
+          : []),
+        check('child leak', planted.childLeak, exactLeak(plantedCode, edges)),
       ],
     },
     {
       name: 'permuted decoder rows',
       meaning:
-        'every latent wired to another direction: MCC cannot see it, detection and reconstruction can',
+        'every latent wired to another direction: MCC and probes cannot see it, detection and reconstruction can',
       checks: [
         check('MCC', permuted.mcc, truth.mcc),
+        check('uniqueness', permuted.metrics.uniqueness, truth.metrics.uniqueness),
+        check('probe accuracy, top 1', top1(rewired), top1(truthCode)),
         check(
           'explained variance',
           permuted.explainedVariance,
-          permutedVariance(features, directions),
+          residual((feature) => rowMovedTo(feature, known)),
         ),
       ],
     },
@@ -140,35 +139,82 @@ function check(metric: string, got: number | null, expected: number | null): Con
   return { metric, got, expected, tolerance: ROUNDING, holds };
 }
 
-/** cos(g_p + g_c, g_p) = |g_p| / sqrt(|g_p|² + |g_c|²) for orthogonal directions, mean over edges: √½ at equal norms. */
-function exactLeak(directions: Matrix, edges: readonly Edge[]): number | null {
-  if (edges.length === 0) return null;
-  const square = (f: number): number => row(directions, f).reduce((sum, v) => sum + v * v, 0);
-  const leaks = edges.map(({ parent, child }) =>
-    Math.sqrt(square(parent) / (square(parent) + square(child))),
-  );
-  return leaks.reduce((sum, value) => sum + value, 0) / leaks.length;
-}
-
-/** Explained variance of the permuted oracle, from the features and the lengths of their directions alone. */
-function permutedVariance(features: Matrix, directions: Matrix): number | null {
-  const { rows, cols } = features;
-  const square = Float64Array.from({ length: cols }, (_, f) =>
-    row(directions, f).reduce((sum, v) => sum + v * v, 0),
-  );
-  // Along g_f, x - x̂ has the coefficient a_f - a_m, m being the latent that now writes g_f.
-  let error = 0;
-  let power = 0;
-  const mean = new Float64Array(cols);
-  for (let n = 0; n < rows; n++) {
-    for (let f = 0; f < cols; f++) {
-      const on = features.data[n * cols + f];
-      const written = features.data[n * cols + movedTo(f, cols)];
-      error += square[f] * (on - written) ** 2;
-      power += square[f] * on * on;
-      mean[f] += on / rows;
+/** A planted code on a sample: its reconstruction is bias + latents · W_dec. */
+export function judgedCode(
+  { latents, W_dec }: PlantedCode,
+  { x, features }: LabelledBatch,
+  bias: Float64Array,
+): Judged {
+  const reconstruction = matrix(x.rows, x.cols);
+  for (let n = 0; n < x.rows; n++) {
+    const out = row(reconstruction, n);
+    out.set(bias);
+    for (let e = latents.start[n]; e < latents.start[n + 1]; e++) {
+      addScaled(out, row(W_dec, latents.index[e]), latents.value[e]);
     }
   }
-  const offset = mean.reduce((sum, m, f) => sum + square[f] * m * m, 0);
-  return rows === 0 ? null : 1 - error / rows / (power / rows - offset);
+  return { latents, W_dec, reconstruction, x, features };
+}
+
+function withOnes(features: SparseRows): SparseRows {
+  return { ...features, value: features.value.map(() => 1) };
+}
+
+function identity(size: number): Matrix {
+  const out = matrix(size, size);
+  for (let i = 0; i < size; i++) out.data[i * size + i] = 1;
+  return out;
+}
+
+/** Share of the known features that are on in some sample: the others have F1 0. */
+function firingShare(features: SparseRows, known: number): number | null {
+  if (features.rows === 0 || known === 0) return null;
+  return (
+    columnCounts(features)
+      .subarray(0, known)
+      .filter((count) => count > 0).length / known
+  );
+}
+
+/** No parent has two children on at a time: then absorption loses nothing of x. */
+function onlyChildren(features: SparseRows, edges: readonly Edge[]): boolean {
+  const rowsWithChild = childOnRows(features, edges);
+  return rowsWithChild.every(({ children }) => children === 1);
+}
+
+/** cos(planted row of the child, its parent's axis), mean over edges whose child is on in some sample: √½ for a root's. */
+function exactLeak({ latents, W_dec }: PlantedCode, edges: readonly Edge[]): number | null {
+  const firing = columnCounts(latents);
+  return mean(
+    edges
+      .filter(({ child }) => firing[child] > 0)
+      .map(
+        ({ parent, child }) => W_dec.data[child * W_dec.cols + parent] / norm(row(W_dec, child)),
+      ),
+  );
+}
+
+/**
+ * Explained variance of a code that writes each known feature's activation along some known direction.
+ * @param rowOf - the feature along whose direction a known feature's latent writes.
+ */
+function varianceLeft(
+  { x, features }: LabelledBatch,
+  directions: Matrix,
+  known: number,
+  rowOf: (feature: number) => number,
+): number | null {
+  if (x.rows === 0) return null;
+  let error = 0;
+  for (let n = 0; n < x.rows; n++) {
+    const missing = new Float64Array(x.cols);
+    for (let e = features.start[n]; e < features.start[n + 1]; e++) {
+      const f = features.index[e];
+      addScaled(missing, row(directions, f), features.value[e]);
+      if (f < known) addScaled(missing, row(directions, rowOf(f)), -features.value[e]);
+    }
+    error += dot(missing, missing);
+  }
+  const centre = columnMeans(x);
+  return 1 - error / (dot(x.data, x.data) - x.rows * dot(centre, centre));
 }

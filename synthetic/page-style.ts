@@ -96,6 +96,16 @@ tbody tr + tr > * { border-top: 1px solid var(--hair); }
 tbody tr:last-child > * { border-bottom: 1px solid var(--rule); }
 .missing { color: var(--muted); font-style: italic; }
 
+.claims { list-style: none; padding: 0; max-width: none; }
+.claims > li { padding: .9rem 0; border-top: 1px solid var(--hair); }
+.claims > li:first-child { padding-top: 0; border-top: 0; }
+.claims p { margin: 0 0 .35rem; max-width: 46rem; }
+.claims p + p, .claims ul + p, .claims ul { color: var(--muted); font-size: .9375rem; }
+.claims ul { margin: 0 0 .5rem; max-width: 46rem; }
+.claims .badge { margin-right: .35rem; }
+details > pre { max-height: 24rem; overflow: auto; }
+summary { cursor: pointer; }
+
 .facts { display: grid; grid-template-columns: fit-content(45%) minmax(0, 1fr); gap: .36rem 1.5rem; margin: 0; font-size: .9375rem; }
 .facts > div { display: contents; }
 .facts dt { color: var(--muted); min-width: 5rem; }
@@ -119,6 +129,9 @@ footer .facts { font-size: .875rem; }
   figure, tr, .verdict { break-inside: avoid; }
   figure.table { break-inside: auto; }
   thead { display: table-header-group; }
+  table { font-size: 8pt; }
+  th, td { padding: .3rem .7rem .3rem 0; }
+  tbody th.text { min-width: 0; }
   .scroll { overflow: visible; background: none; }
   .scroll svg { min-width: 0 !important; }
   .badge, .verdict { border: 1px solid currentColor; }

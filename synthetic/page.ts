@@ -20,8 +20,9 @@ export class Html {
 /** What {@link markup} interpolates: text and numbers are escaped, `null`, `undefined` and `false` vanish. */
 export type Content = string | number | Html | null | undefined | false | readonly Content[];
 
-/** `go` and `no-go` for a whole page, the others for a section or a table cell. */
-export type Verdict = 'go' | 'no-go' | 'pass' | 'fail' | 'warn' | 'skip';
+/** `go` and `no-go` for a whole page, the last three for a claim, the others for a section or a table cell. */
+export type Verdict =
+  'go' | 'no-go' | 'pass' | 'fail' | 'warn' | 'skip' | 'shown' | 'not-reproduced' | 'undecided';
 
 export interface Section {
   readonly heading: string;
@@ -77,6 +78,9 @@ const VERDICTS: Record<Verdict, { text: string; mark: string; tone: string }> = 
   fail: { text: 'fail', mark: '✕', tone: 'bad' },
   warn: { text: 'caution', mark: '!', tone: 'fair' },
   skip: { text: 'skipped', mark: '–', tone: 'none' },
+  shown: { text: 'shown', mark: '✓', tone: 'good' },
+  'not-reproduced': { text: 'not reproduced', mark: '✕', tone: 'bad' },
+  undecided: { text: 'undecided', mark: '?', tone: 'fair' },
 };
 
 const ENTITIES: Record<string, string> = {

@@ -16,7 +16,11 @@ export interface AbsorptionBars {
     readonly parent: string;
     readonly architecture: string;
     readonly seeds: readonly number[];
+    /** Of the mean, drawn as a whisker and printed; none if left out. */
+    readonly interval?: readonly [low: number, high: number];
   }[];
+  /** What the intervals are; needed where there are any. */
+  readonly intervalLabel?: string;
   /** Name of the ceiling in the key; "ceiling P(child | parent)" if left out. */
   readonly ceilingLabel?: string;
   /** Order of the architectures, which decides their colours; of first appearance if left out. */
@@ -35,13 +39,17 @@ export interface AbsorptionBars {
  */
 export function barsWithCeiling(input: AbsorptionBars): string {
   const { digits = 2 } = input;
-  const rows = input.bars.map(({ parent, architecture, seeds }): Row => {
+  const rows = input.bars.map(({ parent, architecture, seeds, interval }): Row => {
     const points = seeds.filter((value) => Number.isFinite(value));
     const value = points.reduce((sum, each) => sum + each, 0) / points.length;
     const some = points.length < seeds.length && points.length > 0;
+    const between = interval?.map((end) => formatNumber(end, digits)).join(', ');
     const text =
-      formatNumber(value, digits) + (some ? ` (${points.length} of ${seeds.length})` : '');
-    return { group: parent, architecture, value, text, points };
+      formatNumber(value, digits) +
+      (between === undefined ? '' : ` [${between}]`) +
+      (some ? ` (${points.length} of ${seeds.length})` : '');
+    const row = { group: parent, architecture, value, text, points };
+    return interval === undefined ? row : { ...row, low: interval[0], high: interval[1] };
   });
   return drawRows('barsWithCeiling', {
     ...input,
@@ -53,7 +61,7 @@ export function barsWithCeiling(input: AbsorptionBars): string {
     ),
     rows,
     markerLabel: input.ceilingLabel ?? 'ceiling P(child | parent)',
-    valueLabel: 'mean',
+    valueLabel: input.intervalLabel === undefined ? 'mean' : `mean [${input.intervalLabel}]`,
     domain: input.domain === undefined ? [0] : [0, ...input.domain],
     digits,
   });

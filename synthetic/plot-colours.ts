@@ -4,17 +4,26 @@
  * @module
  */
 
+/** Colour of a mark on a light and on a dark page, and its shape. */
+export interface ArchitectureStyle {
+  readonly light: string;
+  readonly dark: string;
+  /** Those that have an inside, so that one fill shows them all. */
+  readonly symbol:
+    'circle' | 'diamond' | 'square' | 'triangle' | 'star' | 'wye' | 'cross' | 'hexagon';
+}
+
 /** Told apart by all readers on white and on near-black: lightness and symbol differ with the hue. */
-export const ARCHITECTURE_STYLES = [
+export const ARCHITECTURE_STYLES: readonly ArchitectureStyle[] = [
   { light: '#1f66b0', dark: '#74b4f5', symbol: 'circle' },
   { light: '#b8480a', dark: '#f9a260', symbol: 'diamond' },
   { light: '#2a7a4b', dark: '#74c998', symbol: 'square' },
   { light: '#86409a', dark: '#d79be6', symbol: 'triangle' },
   { light: '#6b6257', dark: '#bdb4a8', symbol: 'star' },
   { light: '#ae2f5f', dark: '#f590b5', symbol: 'wye' },
-] as const;
-
-export type ArchitectureStyle = (typeof ARCHITECTURE_STYLES)[number];
+  { light: '#00717f', dark: '#5fcfdc', symbol: 'cross' },
+  { light: '#736400', dark: '#d6c64e', symbol: 'hexagon' },
+];
 
 /**
  * Names in the order asked for, else of first appearance; the order decides the colour.

@@ -4,7 +4,7 @@
  * @module
  */
 import * as Plot from '@observablehq/plot';
-import { formatNumber } from './page.ts';
+import { axisNumbers, extent, logExtent, logNumber, logTicks, withZero } from './plot-axes.ts';
 import { architectureStyles, type ArchitectureStyle } from './plot-colours.ts';
 import {
   BOLD,
@@ -116,6 +116,7 @@ export function curves(input: Curves): string {
   const yDomain = yScale === 'log' ? logExtent(levels) : withZero(extent(levels));
   const yOptions = { type: yScale, domain: yDomain, nice: TICKS, range: [floor, top] } as const;
   const scale = Plot.scale({ y: yOptions }) as YScale;
+  const yLabels = yScale === 'log' ? logNumber : axisNumbers(yDomain[1]);
   const yTicks = yScale === 'log' ? logTicks(scale.domain) : TICKS;
   const drawing = draw({
     width,
@@ -128,7 +129,7 @@ export function curves(input: Curves): string {
     y: { ...yOptions, label: null },
     marks: [
       Plot.gridY({ ticks: yTicks, strokeOpacity: 0.12 }),
-      Plot.axisY({ ticks: yTicks, tickSize: 0, tickFormat: axisNumbers(yDomain[1]) }),
+      Plot.axisY({ ticks: yTicks, tickSize: 0, tickFormat: yLabels }),
       Plot.axisX({ ticks: TICKS, tickSize: 5, tickFormat: axisNumbers(xDomain[1]) }),
       Plot.frame({ anchor: 'bottom', strokeOpacity: 0.6 }),
       ...references.map(({ y }) =>
@@ -200,37 +201,6 @@ function meanOf(seeds: readonly (readonly Point[])[]): Point[] {
     .sort((a, b) => a.x - b.x);
 }
 
-/** Lowest and highest; a single value gets room around it, for an axis of no height shows no line. */
-function extent(values: readonly number[]): [number, number] {
-  if (values.length === 0) return [0, 1];
-  const low = values.reduce((a, b) => Math.min(a, b));
-  const high = values.reduce((a, b) => Math.max(a, b));
-  const room = low < high ? 0 : Math.abs(low) / 2 || 1;
-  return [low - room, high + room];
-}
-
-function logExtent(values: readonly number[]): [number, number] {
-  if (values.length === 0) return [1, 10];
-  const [low, high] = extent(values.map(Math.log10));
-  return [10 ** low, 10 ** high];
-}
-
-/** Powers of ten, with 2 and 5 between them where there are few: all nine per decade would be a grey wall. */
-function logTicks([low, high]: readonly [number, number]): number[] {
-  const first = Math.floor(Math.log10(low));
-  const count = Math.ceil(Math.log10(high)) - first + 1;
-  const step = Math.ceil(count / 8);
-  return Array.from({ length: count }, (_, i) => i)
-    .filter((i) => i % step === 0)
-    .flatMap((i) => (count > 3 ? [1] : [1, 2, 5]).map((digit) => digit * 10 ** (first + i)))
-    .filter((tick) => tick >= low && tick <= high);
-}
-
-/** Down to zero where the lowest value is not far from it: a level then reads as a share of the axis. */
-function withZero([low, high]: [number, number]): [number, number] {
-  return [low > 0 && low < 0.4 * high ? 0 : low, high];
-}
-
 function lineMark(
   points: readonly Point[],
   style: ArchitectureStyle,
@@ -270,14 +240,4 @@ function endLabels(labels: readonly EndLabel[], x: number, top: number, bottom: 
         .join('');
     })
     .join('');
-}
-
-/** Tick labels in one unit for the whole axis: 0, 10k, 20k. */
-function axisNumbers(largest: number): (value: number) => string {
-  const [unit, suffix] = largest >= 1e6 ? [1e6, 'M'] : largest >= 1e4 ? [1e3, 'k'] : [1, ''];
-  return (value) => {
-    if (value === 0) return '0';
-    if (Math.abs(value) < 1e-3) return value.toExponential().replace(/e-/, 'e−');
-    return formatNumber(value / unit) + suffix;
-  };
 }

@@ -121,8 +121,8 @@ const MARKER_STROKE = 'stroke="currentColor" stroke-width="1.5" stroke-dasharray
 
 export interface KeyEntry {
   readonly label: string;
-  /** An architecture's style, or `marker` for the dashed line of a ceiling or published value. */
-  readonly sample: ArchitectureStyle | 'marker';
+  /** An architecture's style, or a dashed line: `marker` upright, for a ceiling or published value, `level` flat. */
+  readonly sample: ArchitectureStyle | 'marker' | 'level';
 }
 
 export interface Key {
@@ -151,6 +151,8 @@ export function keyBlock(entries: readonly KeyEntry[], top: number, width: numbe
     }
     if (sample === 'marker') {
       markup += `<path d="M${round(x + 6)},${y - 8}v16" ${MARKER_STROKE}/>`;
+    } else if (sample === 'level') {
+      markup += `<path d="M${round(x - 2)},${y}h16" ${MARKER_STROKE}/>`;
     } else {
       places.push({ x: x + 6, y, style: sample });
     }
@@ -158,6 +160,20 @@ export function keyBlock(entries: readonly KeyEntry[], top: number, width: numbe
     x += needed + 22;
   }
   return { places, markup, height: y - top + 12 };
+}
+
+/** The key's symbols as marks of a drawing with these margins. */
+export function keyMarks(places: Key['places'], left: number, top: number): Plot.Markish[] {
+  return places.map(({ x, y, style: { symbol, light } }) =>
+    Plot.dot([0], {
+      frameAnchor: 'top-left',
+      dx: x - left,
+      dy: y - top,
+      symbol,
+      r: 4.5,
+      fill: light,
+    }),
+  );
 }
 
 /**
@@ -192,6 +208,29 @@ export function frame(
     (rules.length === 0 ? '' : `@media screen and (prefers-color-scheme:dark){${rules.join('')}}`) +
     `</style>${content}</svg>`
   );
+}
+
+/** Around a figure that is a file, px. */
+const MARGIN = 16;
+
+/**
+ * A figure as a file: with a ground and colours of its own, since a viewer's may be any, and room around it.
+ * @param svg - from {@link frame}.
+ */
+export function standalone(svg: string): string {
+  const size = /viewBox="0 0 (\S+) (\S+)" width="\S+" height="\S+"/.exec(svg);
+  if (size === null) throw new RangeError('standalone: expected a figure of frame');
+  const [width, height] = [Number(size[1]) + 2 * MARGIN, Number(size[2]) + 2 * MARGIN];
+  const ground =
+    '<style>.sae-plot{color:#1b1e23}.sae-ground{fill:#fdfdfb}' +
+    '@media screen and (prefers-color-scheme:dark){.sae-plot{color:#e4e5e7}.sae-ground{fill:#131519}}</style>' +
+    `<rect class="sae-ground" x="${-MARGIN}" y="${-MARGIN}" width="${width}" height="${height}" fill="#fdfdfb"/>`;
+  return svg
+    .replace(
+      size[0],
+      `viewBox="${-MARGIN} ${-MARGIN} ${width} ${height}" width="${width}" height="${height}"`,
+    )
+    .replace('</style>', `</style>${ground}`);
 }
 
 /** Children of Plot's <svg>, without its style sheet (which sets a white background) and its role attributes. */

@@ -11,12 +11,12 @@ import {
   draw,
   frame,
   keyBlock,
+  keyMarks,
   linesAt,
   textAt,
   textWidth,
   titleBlock,
   wrapText,
-  type Key,
   type KeyEntry,
 } from './plot-frame.ts';
 
@@ -231,6 +231,10 @@ function barMarks(
       title: hoverText,
     }),
     Plot.link(rows, { ...end, strokeLinecap: 'butt' }),
+    Plot.link(
+      rows.filter(({ low }) => low !== undefined),
+      { x1: 'low', x2: 'high', y1: middle, y2: middle, stroke: light, strokeWidth: 1.5 },
+    ),
     // Spread over the bar's height in the order of the seeds, so that equal values stay countable.
     seedDots(rows, light, middle, half - 2.5),
   ];
@@ -260,17 +264,4 @@ function seedDots(rows: readonly Row[], fill: string, line: Middle, spread: numb
     }),
   );
   return Plot.dot(dots, { x: 'x', y: 'y', r: 1.8, fill, fillOpacity: 0.8 });
-}
-
-function keyMarks(places: Key['places'], left: number, top: number): Plot.Markish[] {
-  return places.map(({ x, y, style: { symbol, light } }) =>
-    Plot.dot([0], {
-      frameAnchor: 'top-left',
-      dx: x - left,
-      dy: y - top,
-      symbol,
-      r: 4.5,
-      fill: light,
-    }),
-  );
 }

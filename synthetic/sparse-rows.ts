@@ -98,3 +98,27 @@ export function valueAt({ start, index, value }: SparseRows, n: number, j: numbe
   }
   return low < start[n + 1] && index[low] === j ? value[low] : 0;
 }
+
+/** The same entries by column: row j of the result has the rows in which column j is not 0, ascending. */
+export function columnsOf({ rows, cols, start, index, value }: SparseRows): SparseRows {
+  const ends = new Int32Array(cols + 1);
+  for (const j of index) ends[j + 1]++;
+  for (let j = 0; j < cols; j++) ends[j + 1] += ends[j];
+  const next = ends.slice(0, cols);
+  const out = { index: new Int32Array(index.length), value: new Float64Array(index.length) };
+  for (let n = 0; n < rows; n++) {
+    for (let e = start[n]; e < start[n + 1]; e++) {
+      const at = next[index[e]]++;
+      out.index[at] = n;
+      out.value[at] = value[e];
+    }
+  }
+  return { rows: cols, cols: rows, start: ends, ...out };
+}
+
+/** Entries in each column: (cols). */
+export function columnCounts({ cols, index }: SparseRows): Int32Array {
+  const counts = new Int32Array(cols);
+  for (const j of index) counts[j]++;
+  return counts;
+}

@@ -1,23 +1,25 @@
 /**
- * Trains an SAE on a world's stream with the reference step, and watches it: metrics on one held-out sample at equal
- * distances. A fixed number of steps; nothing stops early, nothing is restarted.
+ * Trains an SAE on a world's stream and watches it: metrics on one held-out sample at equal distances. A fixed number of
+ * steps; nothing stops early, nothing is restarted.
  * @module
  */
-import { decode } from '../reference/decode.ts';
-import { preActivations, relu } from '../reference/encode.ts';
-import { matrix, type Matrix } from '../reference/matrix.ts';
-import type { SaeParams } from '../reference/params.ts';
-import { aboveThreshold, batchTopK, selectionScores, topK } from '../reference/select.ts';
+import { samplePrefixes } from '../reference/prefixes.ts';
 import {
   initialState,
-  trainStep,
+  type StepDraws,
   type TrainConfig,
   type TrainState,
 } from '../reference/train-step.ts';
-import { evaluate, type Evaluation, type Judged } from './evaluate.ts';
-import type { Rng } from './rng.ts';
-import { createRng } from './rng.ts';
-import { sparseRows } from './sparse-rows.ts';
+import { evaluate, type Evaluation } from './evaluate.ts';
+import { referenceSteps } from './kernels/reference-steps.ts';
+import type { StepKernel } from './kernels/step-kernel.ts';
+import { absorption } from './metrics/absorption.ts';
+import { cosines, foldDecoderNorms, type Code } from './metrics/code.ts';
+import { deadLatents } from './metrics/dead-latents.ts';
+import { l0 } from './metrics/l0.ts';
+import { matchLatents } from './metrics/mcc.ts';
+import { createRng, type Rng } from './rng.ts';
+import { trainedCode } from './trained-code.ts';
 import { createSampler, type LabelledBatch, type World } from './worlds/world.ts';
 
 /** A curve has this many intervals: a point every 5 % of the steps, and one before the first. */
@@ -25,6 +27,9 @@ export const CURVE_INTERVALS = 20;
 
 /** A run whose MCC moves more than this over the last fifth of its steps is called unconverged. */
 export const CONVERGED_WITHIN = 0.01;
+
+/** Pairs of latent and feature that a curve still matches: 256 × 1,024 is, 4,096 × 16,384 is not. */
+const MOST_WATCHED = 2 ** 22;
 
 export interface TrainingRun {
   readonly config: TrainConfig;
@@ -35,6 +40,21 @@ export interface TrainingRun {
   readonly batch: number;
   /** Rows of the held-out sample behind a curve; rounded up to whole batches. */
   readonly curveSamples: number;
+  /** What changes from step to step, if anything does: made anew for every run. */
+  readonly schedule?: StepSchedule;
+}
+
+/** Settings of the step that follows `step` others. @param l0 - of the step before; null before the first. */
+export type StepSchedule = (
+  step: number,
+  l0: number | null,
+) => Partial<Pick<TrainConfig, 'k' | 'sparsityCoefficient'>>;
+
+export interface TrainingOptions {
+  /** The float64 reference if left out. */
+  readonly kernel?: StepKernel;
+  /** Called with the number of steps done, at every point of the curve. */
+  readonly onProgress?: (step: number) => void;
 }
 
 /** Metrics on the held-out sample after `step` steps. */
@@ -61,21 +81,26 @@ export interface TrainedSae {
 /** The sub-streams of a training seed. */
 export function streamsOf(
   seed: number,
-): Record<'initialise' | 'train' | 'watch' | 'evaluate', Rng> {
+): Record<'initialise' | 'train' | 'prefixes' | 'watch' | 'evaluate' | 'judge', Rng> {
   const rng = createRng(seed);
   return {
     initialise: rng.split('initialise'),
     train: rng.split('train'),
+    prefixes: rng.split('prefixes'),
     watch: rng.split('watch'),
     evaluate: rng.split('evaluate'),
+    judge: rng.split('judge'),
   };
 }
 
 /**
- * @param onProgress - called with the number of steps done, at every point of the curve.
- * @throws {@link RangeError} if the world's width is not the config's d_in, and whatever the step refuses.
+ * @throws {@link RangeError} if the world's width is not the config's d_in, and whatever the step refuses;
+ *   {@link UsageError} on what the kernel does not support.
  */
-export function trainOnWorld(run: TrainingRun, onProgress?: (step: number) => void): TrainedSae {
+export async function trainOnWorld(
+  run: TrainingRun,
+  { kernel = referenceSteps, onProgress }: TrainingOptions = {},
+): Promise<TrainedSae> {
   const { config, world, seed, batch } = run;
   if (world.d_in !== config.d_in) {
     throw new RangeError(`d_in: expected the world's ${world.d_in}, got ${config.d_in}`);
@@ -83,24 +108,48 @@ export function trainOnWorld(run: TrainingRun, onProgress?: (step: number) => vo
   const streams = streamsOf(seed);
   const sampler = createSampler(world, streams.train);
   const watched = createSampler(world, streams.watch).next(wholeBatches(run.curveSamples, batch));
-
-  let state = initialState(config, streams.initialise.uniform);
-  const curve = [pointOf(state, null, watched, run)];
-  let lossSum = 0;
-  let since = 0;
-  for (let step = 1; step <= config.steps; step++) {
-    const result = trainStep(state, sampler.nextX(batch), config);
-    state = result.state;
-    lossSum += result.loss;
-    since++;
-    if (!isPoint(step, config.steps)) continue;
-    curve.push(pointOf(state, lossSum / since, watched, run));
-    lossSum = 0;
-    since = 0;
-    onProgress?.(step);
+  const start = initialState(config, streams.initialise.uniform);
+  const stepper = kernel.open(config, start);
+  try {
+    const curve = [pointOf(start, null, watched, run)];
+    let lossSum = 0;
+    let since = 0;
+    let kept: number | null = null;
+    for (let step = 1; step <= config.steps; step++) {
+      const now = run.schedule ? { ...config, ...run.schedule(step - 1, kept) } : config;
+      const figures = await stepper.step(
+        sampler.nextX(batch),
+        now,
+        drawsOf(config, streams.prefixes.uniform),
+      );
+      lossSum += figures.loss;
+      kept = figures.l0;
+      since++;
+      if (!isPoint(step, config.steps)) continue;
+      curve.push(pointOf(stepper.state(), lossSum / since, watched, run));
+      lossSum = 0;
+      since = 0;
+      onProgress?.(step);
+    }
+    const mccDrift = driftOf(curve, config.steps);
+    return {
+      state: stepper.state(),
+      curve,
+      mccDrift,
+      converged: mccDrift !== null && mccDrift <= CONVERGED_WITHIN,
+    };
+  } finally {
+    await stepper.close();
   }
-  const mccDrift = driftOf(curve, config.steps);
-  return { state, curve, mccDrift, converged: mccDrift !== null && mccDrift <= CONVERGED_WITHIN };
+}
+
+/** Prefixes of one step, where the dialect draws them: as many as the run has. One alone leaves nothing to draw. */
+export function drawsOf(
+  { dialect, prefixes, d_sae }: TrainConfig,
+  uniform: () => number,
+): StepDraws {
+  if (dialect.prefixes.drawn === 'once' || prefixes.length === 1) return {};
+  return { prefixes: samplePrefixes(d_sae, prefixes.length, 1, dialect.prefixes.power, uniform) };
 }
 
 /** Rows rounded up to whole batches: selection over a smaller last batch would be another selection. */
@@ -120,17 +169,31 @@ function pointOf(
   watched: LabelledBatch,
   run: TrainingRun,
 ): CurvePoint {
-  const { l0, mcc, absorption, deadLatents } = evaluateTrained(state, watched, run).evaluation;
-  const fullAbsorption = absorption.full;
+  const { judged } = trainedCode(state, watched, run.config, run.batch);
+  const code = foldDecoderNorms(judged.latents, judged.W_dec);
   return {
     step: state.step,
-    l0,
-    mcc,
-    fullAbsorption,
-    deadLatents,
+    l0: l0(code.latents),
+    ...recoveryOf(code, watched, run),
+    deadLatents: deadLatents(code.latents),
     loss,
     threshold: state.threshold,
   };
+}
+
+/** What needs a matching of latents with features; null where one would take longer than the steps between. */
+function recoveryOf(
+  code: Code,
+  { features }: LabelledBatch,
+  { world }: TrainingRun,
+): Pick<CurvePoint, 'mcc' | 'fullAbsorption'> {
+  const { directions } = world;
+  if (code.decoder.rows * directions.rows > MOST_WATCHED)
+    return { mcc: null, fullAbsorption: null };
+  const cosine = cosines(code.decoder, directions);
+  const matching = matchLatents(cosine);
+  const { full } = absorption(code, features, world, cosine, matching);
+  return { mcc: matching.mcc, fullAbsorption: full };
 }
 
 function driftOf(curve: readonly CurvePoint[], steps: number): number | null {
@@ -148,44 +211,6 @@ export function evaluateTrained(
   samples: LabelledBatch,
   run: Pick<TrainingRun, 'config' | 'world' | 'batch'>,
 ): { evaluation: Evaluation; thresholdL0: number } {
-  const { config, world, batch } = run;
-  const { x, features } = samples;
-  const latents = matrix(x.rows, config.d_sae);
-  const reconstruction = matrix(x.rows, x.cols);
-  let overThreshold = 0;
-  for (let start = 0; start < x.rows; start += batch) {
-    const rows = sliceRows(x, start, Math.min(start + batch, x.rows));
-    const { selected, above } = encodeBatch(rows, state.params, state.threshold, config);
-    latents.data.set(selected.data, start * config.d_sae);
-    reconstruction.data.set(decode(selected, state.params).data, start * x.cols);
-    for (const z of above.data) if (z !== 0) overThreshold++;
-  }
-  const judged: Judged = {
-    latents: sparseRows(latents),
-    W_dec: state.params.W_dec,
-    reconstruction,
-    x,
-    features,
-  };
-  return { evaluation: evaluate(judged, world), thresholdL0: overThreshold / x.rows };
-}
-
-function encodeBatch(
-  x: Matrix,
-  params: SaeParams,
-  threshold: number,
-  { dialect, selection, k }: TrainConfig,
-): { selected: Matrix; above: Matrix } {
-  const acts = relu(preActivations(x, params, dialect));
-  const scores = selectionScores(acts, params.W_dec, dialect);
-  const select = selection === 'batch' ? batchTopK : topK;
-  return {
-    selected: select(acts, k, scores),
-    above: aboveThreshold(acts, threshold, scores),
-  };
-}
-
-/** Rows start..end-1 as a view. */
-function sliceRows(a: Matrix, start: number, end: number): Matrix {
-  return matrix(end - start, a.cols, a.data.subarray(start * a.cols, end * a.cols));
+  const { judged, thresholdL0 } = trainedCode(state, samples, run.config, run.batch);
+  return { evaluation: evaluate(judged, run.world), thresholdL0 };
 }

@@ -11,6 +11,8 @@ export interface PoolOptions {
   readonly signal?: AbortSignal;
   /** Whatever a job reports while it runs. */
   readonly onProgress?: (job: number, progress: number) => void;
+  /** A job that is done, in the order they end. What it returns is waited for before the thread takes another. */
+  readonly onResult?: (job: number, result: unknown) => void | Promise<void>;
 }
 
 type Message<Result> = { readonly progress: number } | { readonly result: Result };
@@ -25,7 +27,7 @@ type Message<Result> = { readonly progress: number } | { readonly result: Result
 export async function runInWorkers<Job, Result>(
   module: URL,
   jobs: readonly Job[],
-  { threads, signal, onProgress }: PoolOptions,
+  { threads, signal, onProgress, onResult }: PoolOptions,
 ): Promise<Result[]> {
   if (!Number.isInteger(threads) || threads < 1) {
     throw new RangeError(`threads: expected a whole number >= 1, got ${threads}`);
@@ -55,7 +57,9 @@ export async function runInWorkers<Job, Result>(
           return;
         }
         results[current] = message.result;
-        takeJob();
+        const told = onResult?.(current, message.result);
+        if (told === undefined) takeJob();
+        else told.then(takeJob, reject);
       });
       worker.on('error', reject);
       worker.on('messageerror', reject);
@@ -83,14 +87,16 @@ export async function runInWorkers<Job, Result>(
  * @throws {@link Error} if this is not a worker thread.
  */
 export function serveJobs<Job, Result>(
-  run: (job: Job, report: (progress: number) => void) => Result,
+  run: (job: Job, report: (progress: number) => void) => Result | Promise<Result>,
 ): void {
   const port = parentPort;
   if (port === null) throw new Error('serveJobs: expected to run in a worker thread');
-  port.on('message', (job: Job) => {
-    const result = run(job, (progress) => port.postMessage({ progress }));
+  const serve = async (job: Job): Promise<void> => {
+    const result = await run(job, (progress) => port.postMessage({ progress }));
     port.postMessage({ result });
-  });
+  };
+  // What it throws ends the thread, as an error that nobody handles.
+  port.on('message', (job: Job) => void serve(job));
 }
 
 /** A thread of this Node, with the loader for TypeScript where this file itself is not compiled. */

@@ -61,7 +61,10 @@ export interface TreeCell {
 }
 
 /** @param report - called with the steps done. */
-export function runTreeCell(job: TreeJob, report: (steps: number) => void): TreeCell {
+export async function runTreeCell(
+  job: TreeJob,
+  report: (steps: number) => void,
+): Promise<TreeCell> {
   const { settings, architecture, worldSeed, seed } = job;
   const run = {
     config: treeTrainConfig(settings, architecture),
@@ -70,7 +73,7 @@ export function runTreeCell(job: TreeJob, report: (steps: number) => void): Tree
     batch: settings.batch,
     curveSamples: settings.curveSamples,
   };
-  const trained = trainOnWorld(run, report);
+  const trained = await trainOnWorld(run, { onProgress: report });
   const fresh = createSampler(run.world, streamsOf(seed).evaluate).next(settings.evaluationSamples);
   const { evaluation, thresholdL0 } = evaluateTrained(trained.state, fresh, run);
   const { absorption, classification } = evaluation;
@@ -99,7 +102,8 @@ export function runTreeCell(job: TreeJob, report: (steps: number) => void): Tree
       deadLatents: evaluation.deadLatents,
     },
     parents: absorption.parents,
-    cosines: evaluation.cosines,
+    // The tree is small enough to show.
+    cosines: evaluation.cosines!,
     curve: trained.curve,
     threshold: trained.state.threshold,
     mccDrift: trained.mccDrift,

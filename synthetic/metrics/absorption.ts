@@ -10,8 +10,9 @@
  */
 import type { Matrix } from '../../reference/matrix.ts';
 import { norm, row } from '../../reference/matrix.ts';
-import type { Edge } from '../worlds/world.ts';
-import { cosines, type Code } from './code.ts';
+import { columnCounts, columnsOf, valueAt, type SparseRows } from '../sparse-rows.ts';
+import type { World } from '../worlds/world.ts';
+import type { Code } from './code.ts';
 import type { Matching } from './mcc.ts';
 import { mean, meanDefined } from './mean.ts';
 
@@ -78,15 +79,15 @@ export interface Absorption {
 
 /**
  * @param features - A, (samples, features), on where > 0.
- * @param directions - G, (features, d_in).
- * @param edges - parents and children; parents are their own set.
+ * @param world - directions G, (features, d_in), and edges; parents are their own set.
+ * @param cosine - (d_sae, features), of decoder rows with directions.
  * @throws {@link RangeError} if the numbers of samples differ.
  */
 export function absorption(
   code: Code,
-  features: Matrix,
-  directions: Matrix,
-  edges: readonly Edge[],
+  features: SparseRows,
+  { directions, edges }: Pick<World, 'directions' | 'edges'>,
+  cosine: Matrix,
   matching: Matching,
   limits: AbsorptionLimits = saebenchLimits,
 ): Absorption {
@@ -95,23 +96,30 @@ export function absorption(
       `absorption: expected as many rows of features as of latents, got ${features.rows} and ${code.latents.rows}`,
     );
   }
-  const cosine = cosines(code.decoder, directions);
-  const parentFeatures = [...new Set(edges.map((edge) => edge.parent))].sort((a, b) => a - b);
-  const judged = parentFeatures.map((parent) => {
-    const latent = matching.latentOf[parent];
-    const children = edges.filter((edge) => edge.parent === parent).map((edge) => edge.child);
-    const length = norm(row(directions, parent));
-    const cosineToParent = Float64Array.from(
-      { length: cosine.rows },
-      (_, l) => cosine.data[l * cosine.cols + parent],
-    );
-    return judgeParent(
-      code.latents,
-      features,
-      { parent, latent, children, length, cosineToParent },
-      limits,
-    );
-  });
+  const childrenOf = new Map<number, number[]>();
+  for (const { parent, child } of edges) {
+    childrenOf.set(parent, [...(childrenOf.get(parent) ?? []), child]);
+  }
+  const byFeature = columnsOf(features);
+  const active = columnCounts(code.latents);
+  const judged = [...childrenOf.keys()]
+    .sort((a, b) => a - b)
+    .map((parent) => {
+      const latent = matching.latentOf[parent];
+      const subject: Subject = {
+        parent,
+        latent,
+        children: childrenOf.get(parent) ?? [],
+        samples: byFeature.index.subarray(byFeature.start[parent], byFeature.start[parent + 1]),
+        length: norm(row(directions, parent)),
+        cosineToParent: Float64Array.from(
+          { length: cosine.rows },
+          (_, l) => cosine.data[l * cosine.cols + parent],
+        ),
+        mainDead: latent >= 0 && active[latent] === 0,
+      };
+      return judgeParent(code.latents, features, subject, limits);
+    });
   const parents = judged.map(({ figures }) => figures);
   return {
     full: meanDefined(parents.map((p) => p.full)),
@@ -128,10 +136,13 @@ interface Subject {
   readonly parent: number;
   readonly latent: number;
   readonly children: readonly number[];
+  /** Samples with the parent on. */
+  readonly samples: Int32Array;
   /** |g_p|. */
   readonly length: number;
   /** (d_sae). */
   readonly cosineToParent: Float64Array;
+  readonly mainDead: boolean;
 }
 
 interface Judged {
@@ -140,15 +151,14 @@ interface Judged {
 }
 
 function judgeParent(
-  latents: Matrix,
-  features: Matrix,
+  latents: SparseRows,
+  features: SparseRows,
   subject: Subject,
   limits: AbsorptionLimits,
 ): Judged {
   const { parent, latent, children } = subject;
-  const on = (n: number, feature: number): boolean =>
-    features.data[n * features.cols + feature] > 0;
-  const samples = [...Array(features.rows).keys()].filter((n) => on(n, parent));
+  const on = (n: number, feature: number): boolean => valueAt(features, n, feature) > 0;
+  const samples = [...subject.samples];
   const withChild = samples.filter((n) => children.some((child) => on(n, child)));
   const enough = samples.length >= limits.samples;
   const childRate = enough ? withChild.length / samples.length : null;
@@ -170,7 +180,7 @@ function judgeParent(
     };
   }
 
-  const z = (n: number): number => latents.data[n * latents.cols + latent];
+  const z = (n: number): number => valueAt(latents, n, latent);
   const recall = (cell: readonly number[]): number | null =>
     cell.length < limits.samples ? null : cell.filter((n) => z(n) !== 0).length / cell.length;
   const childless = recall(samples.filter((n) => !children.some((child) => on(n, child))));
@@ -194,40 +204,45 @@ function judgeParent(
       recall: recall(samples),
       cleanGap: meanDefined(given.map((recallGiven) => difference(childless, recallGiven))),
       edgeGap: meanDefined(edgeGaps),
-      mainDead: !latents.data.some((value, i) => i % latents.cols === latent && value !== 0),
+      mainDead: subject.mainDead,
     },
     edgeGaps,
   };
 }
 
-/** One sample with the parent on. `projections` are z_l cos(w_l, g_p), what each latent adds along the parent. */
+/** One sample with the parent on. A projection is z_l cos(w_l, g_p), what latent l adds along the parent. */
 function judgeSample(
-  latents: Matrix,
-  features: Matrix,
+  latents: SparseRows,
+  features: SparseRows,
   n: number,
   subject: Subject,
   limits: AbsorptionLimits,
 ): { full: boolean; fraction: number } {
   const { latent, cosineToParent } = subject;
-  const z = row(latents, n);
-  const needed = features.data[n * features.cols + subject.parent] * subject.length;
-  const projections = z.map((value, l) => value * cosineToParent[l]);
+  const needed = valueAt(features, n, subject.parent) * subject.length;
+  const main = valueAt(latents, n, latent);
+  // Only latents that add something along the parent can absorb it.
+  const others: { readonly cosine: number; readonly projection: number }[] = [];
+  for (let e = latents.start[n]; e < latents.start[n + 1]; e++) {
+    const cosine = cosineToParent[latents.index[e]];
+    const projection = latents.value[e] * cosine;
+    if (projection > 0 && latents.index[e] !== latent) others.push({ cosine, projection });
+  }
+  others.sort((a, b) => b.projection - a.projection);
 
-  let largest = 0;
-  projections.forEach((value, l) => {
-    if (value > projections[largest]) largest = l;
-  });
+  const mainProjection = main * cosineToParent[latent];
+  const largest = others[0] ?? { cosine: 0, projection: 0 };
   const full =
-    z[latent] < limits.silent &&
-    cosineToParent[largest] >= limits.fullCosine &&
-    projections[largest] >= limits.share * needed;
+    main < limits.silent &&
+    largest.projection > mainProjection &&
+    largest.cosine >= limits.fullCosine &&
+    largest.projection >= limits.share * needed;
 
-  const absorbers = [...projections.keys()]
-    .filter((l) => l !== latent && cosineToParent[l] >= limits.partCosine && projections[l] > 0)
-    .sort((a, b) => projections[b] - projections[a])
+  const absorbers = others
+    .filter(({ cosine }) => cosine >= limits.partCosine)
     .slice(0, limits.absorbers);
-  const supplied = absorbers.reduce((sum, l) => sum + projections[l], 0);
-  return { full, fraction: fractionOf(projections[latent], supplied, needed, limits.share) };
+  const supplied = absorbers.reduce((sum, { projection }) => sum + projection, 0);
+  return { full, fraction: fractionOf(mainProjection, supplied, needed, limits.share) };
 }
 
 /** Share of the parent's contribution that comes from absorbers, once they supply enough of it. */

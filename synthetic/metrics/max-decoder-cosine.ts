@@ -5,21 +5,24 @@
  * @module
  */
 import type { Matrix } from '../../reference/matrix.ts';
-import { matrix, row } from '../../reference/matrix.ts';
-import { cosines } from './code.ts';
+import { dot, matrix, row } from '../../reference/matrix.ts';
+import { rowNorms } from './code.ts';
 
 /** @returns the mean over rows, in [-1, 1]; null for fewer than two rows. */
 export function maxDecoderCosine(decoder: Matrix): number | null {
   if (decoder.rows < 2) return null;
-  const cosine = cosines(decoder, decoder);
-  let sum = 0;
-  for (let l = 0; l < decoder.rows; l++) {
-    sum += row(cosine, l).reduce(
-      (max, value, other) => (other === l ? max : Math.max(max, value)),
-      -1,
-    );
+  const rows = Array.from({ length: decoder.rows }, (_, l) => row(decoder, l));
+  const norms = rowNorms(decoder);
+  // Pair by pair: the matrix of all cosines is never held.
+  const largest = new Float64Array(decoder.rows).fill(-1);
+  for (let a = 0; a < rows.length; a++) {
+    for (let b = a + 1; b < rows.length; b++) {
+      const cosine = dot(rows[a], rows[b]) / (norms[a] * norms[b]);
+      if (cosine > largest[a]) largest[a] = cosine;
+      if (cosine > largest[b]) largest[b] = cosine;
+    }
   }
-  return sum / decoder.rows;
+  return largest.reduce((sum, value) => sum + value, 0) / decoder.rows;
 }
 
 /** The same among the latents that are active somewhere: dead rows neither count nor are compared with. */

@@ -19,6 +19,8 @@ export interface TreeNode {
   /** Whether exactly one child is on whenever this node is. */
   readonly exclusive: boolean;
   readonly children: readonly TreeNode[];
+  /** Mean length of its direction; 1 if left out. */
+  readonly norm?: number;
 }
 
 /** A checked tree. Features are its read-out nodes, numbered depth-first. */
@@ -27,6 +29,8 @@ export interface FeatureTree {
   readonly root: TreeNode;
   /** Width of x. */
   readonly d_in: number;
+  /** Standard deviation of the directions' lengths, relative to their nodes' norms. */
+  readonly normSpread: number;
   readonly features: readonly TreeNode[];
   /** In order of the child. */
   readonly edges: readonly Edge[];
@@ -34,16 +38,27 @@ export interface FeatureTree {
   readonly parents: readonly number[];
 }
 
+/** Of Nabeshima's tree. */
+export const NORM_SPREAD = 0.05;
+
 /** How far the probabilities of an exclusive node's children may be from summing to 1. */
 export const EXCLUSIVE_SUM_TOLERANCE = 1e-6;
 
 /**
  * @param d_in - width of x; directions are exactly orthogonal, so at least the number of features.
  * @throws {@link RangeError} naming the node: a probability outside [0, 1]; an exclusive node with fewer than two
- *   children, or whose children's probabilities do not sum to 1; a name met twice (a cycle among them); more features
- *   than d_in; no feature at all.
+ *   children, or whose children's probabilities do not sum to 1; a norm that is not above 0; a name met twice (a cycle
+ *   among them); more features than d_in; no feature at all; a normSpread below 0.
  */
-export function featureTree(name: string, root: TreeNode, d_in: number): FeatureTree {
+export function featureTree(
+  name: string,
+  root: TreeNode,
+  d_in: number,
+  normSpread: number = NORM_SPREAD,
+): FeatureTree {
+  if (!(normSpread >= 0 && normSpread < Infinity)) {
+    throw new RangeError(`feature tree ${name}: expected normSpread >= 0, got ${normSpread}`);
+  }
   const features: TreeNode[] = [];
   const edges: Edge[] = [];
   const names = new Set<string>();
@@ -70,13 +85,16 @@ export function featureTree(name: string, root: TreeNode, d_in: number): Feature
     );
   }
   const parents = [...new Set(edges.map((edge) => edge.parent))].sort((a, b) => a - b);
-  return { name, root, d_in, features, edges, parents };
+  return { name, root, d_in, normSpread, features, edges, parents };
 }
 
 function checkNode(tree: string, node: TreeNode): void {
   const where = `feature tree ${tree}, node ${node.name}`;
   if (!(node.probability >= 0 && node.probability <= 1)) {
     throw new RangeError(`${where}: expected probability in [0, 1], got ${node.probability}`);
+  }
+  if (node.norm !== undefined && !(node.norm > 0 && node.norm < Infinity)) {
+    throw new RangeError(`${where}: expected norm > 0, got ${node.norm}`);
   }
   if (!node.exclusive) return;
   if (node.children.length < 2) {

@@ -4,20 +4,18 @@
  * jitter of single samples is commented out, so direction norms vary by feature and not by row).
  * @module
  */
-import { addScaled, dot, matrix, norm, row, type Matrix } from '../../reference/matrix.ts';
+import { row } from '../../reference/matrix.ts';
 import { createRng, type Rng } from '../rng.ts';
+import { orthonormalRows } from './directions.ts';
 import { treeStatistics, type FeatureTree, type TreeNode } from './feature-tree.ts';
 import type { FireRow, World } from './world.ts';
-
-/** Standard deviation of the direction norms about 1. */
-export const NORM_SPREAD = 0.05;
 
 /** @throws {@link RangeError} if the seed is not a whole number in 0..2^53-1. */
 export function treeWorld(tree: FeatureTree, seed: number): World {
   const rng = createRng(seed).split('directions');
   const directions = orthonormalRows(tree.features.length, tree.d_in, rng);
   for (let f = 0; f < directions.rows; f++) {
-    const length = 1 + NORM_SPREAD * rng.normal();
+    const length = (tree.features[f].norm ?? 1) * (1 + tree.normSpread * rng.normal());
     const g = row(directions, f);
     for (let i = 0; i < g.length; i++) g[i] *= length;
   }
@@ -33,24 +31,6 @@ export function treeWorld(tree: FeatureTree, seed: number): World {
     statistics: treeStatistics(tree),
     firing: (rows) => firing(tree, rows),
   };
-}
-
-/**
- * Rows of a random orthonormal frame, (rows, cols) with rows <= cols: the Q of the QR of a Gaussian matrix, by
- * Gram–Schmidt done twice per row, which holds orthogonality to rounding (Giraud et al. 2005, "twice is enough").
- */
-function orthonormalRows(rows: number, cols: number, rng: Rng): Matrix {
-  const q = matrix(rows, cols);
-  for (let f = 0; f < rows; f++) {
-    const v = row(q, f);
-    for (let i = 0; i < cols; i++) v[i] = rng.normal();
-    for (let pass = 0; pass < 2; pass++) {
-      for (let g = 0; g < f; g++) addScaled(v, row(q, g), -dot(v, row(q, g)));
-      const length = norm(v);
-      for (let i = 0; i < cols; i++) v[i] /= length;
-    }
-  }
-  return q;
 }
 
 /**

@@ -29,6 +29,8 @@ export interface World {
   /** b, (d_in); zeros where the world has none. */
   readonly bias: Float64Array;
   readonly statistics: WorldStatistics;
+  /** What had to be changed to make the parameters possible, one line each. */
+  readonly warnings?: readonly string[];
   /** A stream of rows' activations, from its own source of random numbers. */
   readonly firing: (rng: Rng) => FireRow;
 }

@@ -1,32 +1,40 @@
 import { describe, expect, test } from 'vitest';
-import { map, multiply } from '../../reference/matrix.ts';
+import { map } from '../../reference/matrix.ts';
 import { treeWorld } from '../../synthetic/worlds/tree-world.ts';
 import { createSampler, type World } from '../../synthetic/worlds/world.ts';
-import { oracle, permuteRows, plantAbsorption, runControls } from '../../synthetic/controls.ts';
+import { judgedCode, runControls } from '../../synthetic/controls.ts';
+import {
+  oracle,
+  permuteRows,
+  plantAbsorption,
+  randomCode,
+  type PlantedCode,
+} from '../../synthetic/planted-codes.ts';
+import { createWorld, worldNamed } from '../../synthetic/worlds/presets.ts';
 import { evaluate, type Evaluation } from '../../synthetic/evaluate.ts';
 import { nabeshimaTree } from '../../synthetic/worlds/feature-tree.ts';
 import { createRng } from '../../synthetic/rng.ts';
-import { denseRows, sparseRows } from '../../synthetic/sparse-rows.ts';
+import { denseRows } from '../../synthetic/sparse-rows.ts';
 
 const world = treeWorld(nabeshimaTree, 3);
 const batch = createSampler(world, createRng(3)).next(20_000);
 const features = denseRows(batch.features);
 const { directions } = world;
 
-type Planted = ReturnType<typeof oracle>;
-const judge = (code: Planted, within: World = world): Evaluation =>
-  evaluate(
-    {
-      ...batch,
-      latents: sparseRows(code.latents),
-      W_dec: code.W_dec,
-      reconstruction: multiply(code.latents, code.W_dec),
-    },
-    within,
-  );
+const judge = (code: PlantedCode, within: World = world): Evaluation =>
+  evaluate(judgedCode(code, batch, within.bias), within);
+
+/** The same tree without its spread of norms. */
+const equalNorms: World = {
+  ...world,
+  directions: map(directions, (value, i) => {
+    const start = 20 * Math.floor(i / 20);
+    return value / Math.hypot(...directions.data.subarray(start, start + 20));
+  }),
+};
 
 describe('the oracle', () => {
-  const result = judge(oracle(features, directions));
+  const result = judge(oracle(batch.features, directions));
 
   test('recovers everything and absorbs nothing', () => {
     expect(result.mcc).toBeCloseTo(1, 12);
@@ -58,22 +66,15 @@ describe('the oracle', () => {
   });
 
   test('is shown with rows in the tree’s order: the cosine matrix is the identity', () => {
-    expect(result.cosines.features).toEqual([...Array(20).keys()]);
-    result.cosines.values.forEach((cosines, i) =>
+    expect(result.cosines?.features).toEqual([...Array(20).keys()]);
+    result.cosines?.values.forEach((cosines, i) =>
       cosines.forEach((value, j) => expect(value).toBeCloseTo(i === j ? 1 : 0, 12)),
     );
   });
 });
 
 describe('planted absorption', () => {
-  const equalNorms: World = {
-    ...world,
-    directions: map(directions, (value, i) => {
-      const start = 20 * Math.floor(i / 20);
-      return value / Math.hypot(...directions.data.subarray(start, start + 20));
-    }),
-  };
-  const code = plantAbsorption(features, directions, nabeshimaTree.edges);
+  const code = plantAbsorption(batch.features, directions, nabeshimaTree.edges);
   const result = judge(code);
 
   test('is found in full wherever a child is on: full = fraction = P(child | parent) of the sample', () => {
@@ -98,7 +99,7 @@ describe('planted absorption', () => {
   });
 
   test('leaks √½ of the parent into its children’s rows at equal norms', () => {
-    const planted = plantAbsorption(features, equalNorms.directions, nabeshimaTree.edges);
+    const planted = plantAbsorption(batch.features, equalNorms.directions, nabeshimaTree.edges);
     expect(judge(planted, equalNorms).childLeak).toBeCloseTo(Math.SQRT1_2, 12);
     expect(Math.abs((result.childLeak ?? 0) - Math.SQRT1_2)).toBeLessThan(0.02);
   });
@@ -106,7 +107,10 @@ describe('planted absorption', () => {
   test('does not depend on decoder norms: scaling rows and latents against each other changes nothing', () => {
     const scale = (l: number): number => 0.1 + l;
     const scaled = {
-      latents: map(code.latents, (z, i) => z / scale(i % 20)),
+      latents: {
+        ...code.latents,
+        value: code.latents.value.map((z, e) => z / scale(code.latents.index[e])),
+      },
       W_dec: map(code.W_dec, (w, i) => w * scale(Math.floor(i / 20))),
     };
     const again = judge(scaled);
@@ -116,7 +120,7 @@ describe('planted absorption', () => {
   });
 
   test('in a tree of grandchildren every row holds all its ancestors', () => {
-    const deep = plantAbsorption(features, directions, [
+    const deep = plantAbsorption(batch.features, directions, [
       { parent: 0, child: 1 },
       { parent: 1, child: 2 },
     ]);
@@ -128,8 +132,8 @@ describe('planted absorption', () => {
 });
 
 describe('permuted decoder rows', () => {
-  const truth = judge(oracle(features, directions));
-  const result = judge(permuteRows(oracle(features, directions)));
+  const truth = judge(oracle(batch.features, directions));
+  const result = judge(permuteRows(oracle(batch.features, directions)));
 
   test('leave MCC and max decoder cosine, which ignore the order of rows', () => {
     expect(result.mcc).toBeCloseTo(truth.mcc ?? NaN, 12);
@@ -143,8 +147,76 @@ describe('permuted decoder rows', () => {
   });
 
   test('collapse planted absorption: what stands in for the parent no longer points at it', () => {
-    const planted = permuteRows(plantAbsorption(features, directions, nabeshimaTree.edges));
+    const planted = permuteRows(plantAbsorption(batch.features, directions, nabeshimaTree.edges));
     expect(judge(planted).absorption.full ?? NaN).toBeLessThan(0.15);
+  });
+});
+
+describe('probes', () => {
+  const sample = createSampler(equalNorms, createRng(3)).next(10_000);
+  const probed = (code: PlantedCode): Evaluation =>
+    evaluate(judgedCode(code, sample, world.bias), equalNorms, { rng: createRng(5) });
+  const exact = oracle(sample.features, equalNorms.directions);
+  const truth = probed(exact);
+
+  test('read the oracle without error, and one latent erases a feature: ½ each', () => {
+    expect(truth.metrics).toMatchObject({
+      probeTop1: 1,
+      probeTop2: 1,
+      probeTop5: 1,
+      probeX: 1,
+      erasure1: 0.5,
+      erasureN95: 1,
+    });
+    expect(truth.metrics.tpp1).toBeCloseTo(0.5, 1);
+  });
+
+  test('see nothing of permuted rows, while erasure and TPP lose all', () => {
+    const { metrics } = probed(permuteRows(exact));
+    for (const name of ['probeTop1', 'probeTop2', 'probeX', 'mcc', 'uniqueness'] as const) {
+      expect(metrics[name], name).toBeCloseTo(truth.metrics[name] ?? NaN, 12);
+    }
+    expect(metrics.erasure1 ?? NaN).toBeLessThan(0.1);
+    expect(Math.abs(metrics.tpp1 ?? NaN)).toBeLessThan(0.1);
+  });
+
+  test('need four latents to erase an absorbed parent; the first takes the 40 % of firings without a child', () => {
+    const planted = probed(plantAbsorption(sample.features, equalNorms.directions, world.edges));
+    for (const { drop } of planted.erasure) {
+      // ½ · 0.4, and the share of a test half of at least 500 firings varies by less than 5 · √(.24 / 500).
+      expect(Math.abs(drop[0] - 0.2)).toBeLessThan(0.055);
+      expect(drop[1]).toBeGreaterThan(drop[0]);
+      expect(drop[2]).toBe(0.5);
+    }
+    expect(planted.metrics.erasureN95).toBe(4);
+    expect(planted.metrics.probeTop1 ?? NaN).toBeLessThan(1);
+  });
+});
+
+describe('a random code', () => {
+  const mini = createWorld(worldNamed('mini256'), 42);
+  const sample = createSampler(mini, createRng(3)).next(4000);
+  const code = randomCode(sample.x, 64, 3, createRng(8));
+  const result = evaluate(judgedCode(code, sample, mini.bias), mini, { rng: createRng(5) });
+
+  test('has the L0 asked for, and recovers, detects and erases next to nothing', () => {
+    expect(result.l0).toBe(3);
+    expect(result.mcc ?? NaN).toBeLessThan(0.5);
+    expect(result.metrics.featuresRecovered).toBe(0);
+    expect(result.classification.f1 ?? NaN).toBeLessThan(0.3);
+    expect(result.metrics.erasure1 ?? NaN).toBeLessThan(0.25);
+    expect(result.metrics.probeTop1 ?? NaN).toBeLessThan(result.metrics.probeX ?? NaN);
+  });
+});
+
+describe.each(['tree', 'mini256', 'absorb4', 'independent4'])('runControls in %s', (name) => {
+  test('finds every figure at its exact value', () => {
+    const own = createWorld(worldNamed(name), 42);
+    const controls = runControls(createSampler(own, createRng(3)).next(5000), own);
+    for (const { name: control, checks } of controls) {
+      for (const check of checks)
+        expect.soft(check, `${control}: ${check.metric}`).toMatchObject({ holds: true });
+    }
   });
 });
 

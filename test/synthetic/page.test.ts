@@ -85,12 +85,19 @@ describe('markup', () => {
   });
 
   test('every verdict is told by a word, not by its colour alone', () => {
-    const words = (['go', 'no-go', 'pass', 'fail', 'warn', 'skip'] as Verdict[]).map((verdict) =>
+    const verdicts: Verdict[] = [
+      ...(['go', 'no-go', 'pass', 'fail', 'warn', 'skip'] as const),
+      ...(['shown', 'not-reproduced', 'undecided'] as const),
+    ];
+    const words = verdicts.map((verdict) =>
       renderBadge(verdict)
         .toString()
         .replace(/<[^>]*>/g, ''),
     );
-    expect(words).toEqual(['✓ GO', '✕ NO-GO', '✓ pass', '✕ fail', '! caution', '– skipped']);
+    expect(words).toEqual([
+      ...['✓ GO', '✕ NO-GO', '✓ pass', '✕ fail', '! caution', '– skipped'],
+      ...['✓ shown', '✕ not reproduced', '? undecided'],
+    ]);
   });
 });
 

@@ -18,25 +18,27 @@ import {
   sampleIntervals,
 } from './sample-figures.ts';
 
-const SIX = [
+const EIGHT = [
   'Matryoshka BatchTopK',
   'BatchTopK',
   'ReLU + L1',
   'JumpReLU',
   'TopK',
   'p-annealing & more',
+  'Matryoshka, random prefixes',
+  'Gated',
 ];
 
 /** Inputs at the edges of what the figures accept. */
 const extremes: Record<string, string> = {
-  'six architectures on a log scale': curves({
+  'eight architectures on a log scale': curves({
     title:
-      'Loss of six architectures, with a title that is far too long for one line of the figure it stands on',
-    alt: 'Six lines fall together.',
+      'Loss of eight architectures, with a title that is far too long for one line of the figure it stands on',
+    alt: 'Eight lines fall together.',
     xLabel: 'step',
     yLabel: 'loss',
     yScale: 'log',
-    series: SIX.map((architecture, a) => ({
+    series: EIGHT.map((architecture, a) => ({
       architecture,
       seed: 0,
       x: [0, 100, 200, 300],
@@ -54,12 +56,12 @@ const extremes: Record<string, string> = {
       { architecture: 'B', seed: 0, x: [0], y: [NaN] },
     ],
   }),
-  'bars of six architectures': barsWithCeiling({
+  'bars of eight architectures': barsWithCeiling({
     title: 'Six',
     alt: 'Six bars.',
     xLabel: 'rate',
     parents: [{ label: 'p', ceiling: 1 }],
-    bars: SIX.map((architecture, a) => ({ architecture, parent: 'p', seeds: [a / 5] })),
+    bars: EIGHT.map((architecture, a) => ({ architecture, parent: 'p', seeds: [a / 5] })),
   }),
   'all bars zero': barsWithCeiling({
     title: 'Zero',
@@ -278,7 +280,7 @@ describe('curves', () => {
     );
   });
 
-  test('no points, unequal lengths, x out of order and a seventh architecture are refused', () => {
+  test('no points, unequal lengths, x out of order and a ninth architecture are refused', () => {
     expect(() => curves({ ...base, series: [] })).toThrow(
       'at least one point, got none in 0 series',
     );
@@ -289,8 +291,8 @@ describe('curves', () => {
     expect(() => curves({ ...base, series: [series(0, [1, 1], [1, 0])] })).toThrow(
       'finite ascending x for A, seed 0, got 0 at 1',
     );
-    const seven = [...SIX, 'G'].map((architecture) => ({ ...series(0, [1]), architecture }));
-    expect(() => curves({ ...base, series: seven })).toThrow('at most 6 architectures, got 7');
+    const nine = [...EIGHT, 'I'].map((architecture) => ({ ...series(0, [1]), architecture }));
+    expect(() => curves({ ...base, series: nine })).toThrow('at most 8 architectures, got 9');
   });
 });
 

@@ -13,9 +13,11 @@ const settings = {
 };
 const results = summarise(
   settings,
-  settings.seeds.flatMap((seed) =>
-    treeArchitectures(settings).map((architecture) =>
-      runTreeCell({ settings, architecture, worldSeed: 0, seed }, () => undefined),
+  await Promise.all(
+    settings.seeds.flatMap((seed) =>
+      treeArchitectures(settings).map((architecture) =>
+        runTreeCell({ settings, architecture, worldSeed: 0, seed }, () => undefined),
+      ),
     ),
   ),
 );

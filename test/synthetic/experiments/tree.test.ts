@@ -56,17 +56,19 @@ describe('runTree', () => {
   });
 });
 
-test('both architectures start from the same SAE and see the same held-out rows', () => {
-  const [plain, nested] = treeArchitectures(tiny).map((architecture) =>
-    runTreeCell({ settings: tiny, architecture, worldSeed: 0, seed: 1 }, () => undefined),
+test('both architectures start from the same SAE and see the same held-out rows', async () => {
+  const [plain, nested] = await Promise.all(
+    treeArchitectures(tiny).map((architecture) =>
+      runTreeCell({ settings: tiny, architecture, worldSeed: 0, seed: 1 }, () => undefined),
+    ),
   );
   expect(plain.curve[0]).toEqual(nested.curve[0]);
   expect(plain.curve[1].mcc).not.toBe(nested.curve[1].mcc);
 });
 
-describe('the verdict', () => {
+describe('the verdict', async () => {
   const settings = { ...tiny, seeds: [0, 1, 2, 3, 4], worldSeeds: [0] };
-  const template = runTreeCell(
+  const template = await runTreeCell(
     { settings: tiny, architecture: treeArchitectures(tiny)[0], worldSeed: 0, seed: 0 },
     () => undefined,
   );

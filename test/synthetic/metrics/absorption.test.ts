@@ -8,6 +8,7 @@ import {
 } from '../../../synthetic/metrics/absorption.ts';
 import { cosines } from '../../../synthetic/metrics/code.ts';
 import { matchLatents } from '../../../synthetic/metrics/mcc.ts';
+import { sparseRows } from '../../../synthetic/sparse-rows.ts';
 
 // Parent 0 with children 1 and 2; directions are the axes.
 const edges: Edge[] = [
@@ -49,8 +50,15 @@ function judge(
   decoder: Matrix,
   directions: Matrix = axes,
 ): Absorption {
-  const matching = matchLatents(cosines(decoder, directions));
-  return absorption({ latents: z, decoder }, features, directions, edges, matching);
+  const cosine = cosines(decoder, directions);
+  const matching = matchLatents(cosine);
+  return absorption(
+    { latents: sparseRows(z), decoder },
+    sparseRows(features),
+    { directions, edges },
+    cosine,
+    matching,
+  );
 }
 
 const absorbing = fromRows([
@@ -210,10 +218,10 @@ describe('absorption is undefined, not 0', () => {
     expect(result.parents[0].samples).toBe(0);
     const features = samples([30, 30, 30, 0]);
     const none = absorption(
-      { latents: features, decoder: axes },
-      features,
+      { latents: sparseRows(features), decoder: axes },
+      sparseRows(features),
+      { directions: axes, edges: [] },
       axes,
-      [],
       matchLatents(axes),
     );
     expect(none).toMatchObject({ full: null, cleanGap: null, edgeGap: null, parents: [] });

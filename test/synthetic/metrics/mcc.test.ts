@@ -3,6 +3,7 @@ import { fromRows, matrix, row } from '../../../reference/matrix.ts';
 import { cosines, foldDecoderNorms, rowNorms } from '../../../synthetic/metrics/code.ts';
 import { matchLatents } from '../../../synthetic/metrics/mcc.ts';
 import { createRng } from '../../../synthetic/rng.ts';
+import { sparseRows } from '../../../synthetic/sparse-rows.ts';
 
 /** Best sum over all injections of the shorter side into the longer, by trying them all. */
 function bruteForce(
@@ -106,15 +107,15 @@ describe('foldDecoderNorms', () => {
       [0, 0],
       [0, 0.5],
     ]);
-    const code = foldDecoderNorms(latents, W_dec);
-    expect([...code.latents.data]).toEqual([10, 1e-8, 1.5]);
+    const code = foldDecoderNorms(sparseRows(latents), W_dec);
+    expect([...code.latents.value]).toEqual([10, 1e-8, 1.5]);
     expect([...row(code.decoder, 0)]).toEqual([0.6, 0.8]);
     expect([...row(code.decoder, 1)]).toEqual([0, 0]);
     expect([...rowNorms(code.decoder)]).toEqual([1, 1e-8, 1]);
   });
 
   test('refuses widths that differ', () => {
-    expect(() => foldDecoderNorms(matrix(1, 2), matrix(3, 2))).toThrow(
+    expect(() => foldDecoderNorms(sparseRows(matrix(1, 2)), matrix(3, 2))).toThrow(
       'expected latents of width 3',
     );
     expect(() => cosines(matrix(1, 2), matrix(1, 3))).toThrow('equal width, got 2 and 3');

@@ -1,0 +1,149 @@
+/**
+ * What the experiment commands share: cells computed with progress on stderr, then files and a table.
+ * @module
+ */
+import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { writeTextAtomically } from '../training/atomic-file.ts';
+import { UsageError } from '../training/usage-error.ts';
+import { showCellProgress } from './cell-progress.ts';
+import { metricList } from './evaluate.ts';
+import { allCells, openJobs, runExperiment, type Shard } from './experiments/experiment.ts';
+import type { Cell, ExperimentResults } from './experiments/results.ts';
+import { cellJobs, type ExperimentSettings } from './experiments/settings.ts';
+import { openStore } from './experiments/store.ts';
+import { intervalText } from './report-words.ts';
+
+/** Options that every experiment takes. */
+export interface ComputeFlags {
+  readonly out?: string;
+  readonly threads?: number;
+  readonly shard?: Shard;
+  readonly json?: true;
+}
+
+/** In the terminal's table; report and JSON hold all of them. */
+const TABLE: readonly string[] = [
+  'l0',
+  'thresholdL0',
+  'mcc',
+  'f1',
+  'explainedVariance',
+  'fullAbsorption',
+  'maxDecoderCosine',
+  'probeTop1',
+  'erasure1',
+  'deadLatents',
+];
+
+/** For commander: `2/8`. @throws {@link UsageError} unless 1 <= i <= n. */
+export function shardOf(text: string): Shard {
+  const match = /^(\d+)\/(\d+)$/.exec(text);
+  const [i, n] = match ? [Number(match[1]), Number(match[2])] : [0, 0];
+  if (i < 1 || i > n) {
+    throw new UsageError(`--shard: expected i/n with 1 <= i <= n, got ${JSON.stringify(text)}`);
+  }
+  return { i, n };
+}
+
+/**
+ * Computes what the folder lacks.
+ * @param tell - prints a line on stderr.
+ * @returns all cells, or null where other shards have the rest.
+ */
+export async function compute(
+  settings: ExperimentSettings,
+  folder: string,
+  { threads = availableParallelism(), shard }: ComputeFlags,
+  tell: (line: string) => void,
+): Promise<Cell[] | null> {
+  const store = await openStore(folder, settings);
+  const done = store.cells;
+  const jobs = openJobs(settings, { done, ...(shard && { shard }) });
+  const total = cellJobs(settings).length;
+  const found = done.size > 0 ? `, ${done.size} found in ${folder}` : '';
+  tell(
+    `${settings.experiment} on ${settings.world.name}: ${jobs.length} of ${total} cells to train on ${Math.min(threads, Math.max(jobs.length, 1))} threads${found}`,
+  );
+  const progress = showCellProgress(jobs, tell);
+  const cells = await runExperiment(settings, {
+    threads,
+    done: new Map(done),
+    ...(shard && { shard }),
+    onProgress: progress.steps,
+    onCell: async (job, cell, seconds) => {
+      await store.keep(job, cell, seconds);
+      progress.done(job, seconds);
+    },
+  }).finally(progress.end);
+  const all = allCells(settings, cells);
+  if (all === null) {
+    tell(
+      `${cells.size} of ${total} cells in ${folder}; when all shards are done: matryoshka synthetic merge DIR... --out DIR`,
+    );
+  }
+  return all;
+}
+
+/** results.json, report.html and pictures/*.svg. @param command - one that gives the same results again. */
+export async function writeExperiment(
+  results: ExperimentResults,
+  folder: string,
+  command: string,
+): Promise<void> {
+  await writeTextAtomically(join(folder, 'results.json'), `${JSON.stringify(results, null, 1)}\n`);
+  // Loaded here: the plotting library is slow to start, and not every command draws.
+  const { experimentReport } = await import('./report/report.ts');
+  const { experimentPictures } = await import('./report/pictures.ts');
+  await writeTextAtomically(join(folder, 'report.html'), experimentReport(results, command));
+  await mkdir(join(folder, 'pictures'), { recursive: true });
+  for (const [name, svg] of experimentPictures(results)) {
+    const file = name.endsWith('.svg') ? name : `${name}.svg`;
+    await writeTextAtomically(join(folder, 'pictures', file), svg);
+  }
+}
+
+/** Means with intervals, a column for each architecture and L0. */
+export function metricTable({ summaries }: ExperimentResults): string {
+  const several = new Set(summaries.map(({ targetL0 }) => targetL0)).size > 1;
+  const label = (metric: string): string =>
+    metricList.find(({ name }) => name === metric)?.label ?? metric;
+  const rows = [
+    ['', ...summaries.map((one) => one.architecture + (several ? `, L0 ${one.targetL0}` : ''))],
+    ...TABLE.map((metric) => [
+      metric === 'thresholdL0' ? 'L0 by threshold' : label(metric),
+      ...summaries.map((one) => intervalText(one.metrics[metric] ?? null, 3)),
+    ]),
+  ];
+  const width = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows
+    .map((row) =>
+      row
+        .map((text, column) => text.padEnd(width[column]))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** Lines on what weakens a comparison. */
+export function warningsOf({ summaries, controls }: ExperimentResults): string[] {
+  return [
+    ...summaries
+      .filter(({ unmatchedL0 }) => unmatchedL0 > 0)
+      .map(
+        ({ architecture, targetL0, unmatchedL0 }) =>
+          `note: ${architecture}: measured L0 further than 3 % from ${targetL0} in ${unmatchedL0} runs`,
+      ),
+    ...summaries
+      .filter(({ unconverged }) => unconverged > 0)
+      .map(
+        ({ architecture, unconverged }) =>
+          `note: ${architecture}: ${unconverged} runs still moving`,
+      ),
+    ...controls
+      .filter(({ checks }) => checks.some(({ holds }) => !holds))
+      .map(({ name }) => `control ${name} misses its exact value: do not trust these numbers`),
+  ];
+}

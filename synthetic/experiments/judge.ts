@@ -1,0 +1,66 @@
+/**
+ * Everything that is measured on a trained SAE, in the shape of a cell.
+ * @module
+ */
+import { row, transpose } from '../../reference/matrix.ts';
+import type { SaeParams } from '../../reference/params.ts';
+import { evaluatePrefixes } from '../evaluate-prefixes.ts';
+import { evaluate, type Judged } from '../evaluate.ts';
+import type { ParentAbsorption } from '../metrics/absorption.ts';
+import { cosines as cosinesOf } from '../metrics/code.ts';
+import type { MatchedCosines } from '../metrics/matched-cosines.ts';
+import { meanDefined } from '../metrics/mean.ts';
+import type { Rng } from '../rng.ts';
+import type { Edge, World } from '../worlds/world.ts';
+import type { Cell } from './results.ts';
+
+export interface JudgeOptions {
+  readonly params: SaeParams;
+  /** Those the SAE is also judged by when cut to each of them. */
+  readonly prefixes: readonly number[];
+  /** Of splits and negatives. */
+  readonly rng: Rng;
+}
+
+type Judgement = Pick<
+  Cell,
+  'metrics' | 'parents' | 'cosines' | 'encoderCosines' | 'erasure' | 'detectors' | 'prefixes'
+>;
+
+export function judgeCode(
+  judged: Judged,
+  world: World,
+  { params, prefixes, rng }: JudgeOptions,
+): Judgement {
+  const { metrics, absorption, cosines, erasure, classification } = evaluate(judged, world, {
+    rng,
+  });
+  return {
+    metrics: { ...metrics, rootAbsorption: rootAbsorption(absorption.parents, world.edges) },
+    parents: absorption.parents,
+    cosines,
+    encoderCosines: cosines && encoderCosines(cosines, params, world),
+    erasure,
+    detectors: classification.detectors,
+    prefixes: prefixes.length > 1 ? evaluatePrefixes(judged, world, prefixes, { rng }) : [],
+  };
+}
+
+/** Full absorption of parents that have no parent themselves: what published runs on forests report. */
+function rootAbsorption(
+  parents: readonly ParentAbsorption[],
+  edges: readonly Edge[],
+): number | null {
+  const children = new Set(edges.map(({ child }) => child));
+  return meanDefined(parents.filter(({ parent }) => !children.has(parent)).map(({ full }) => full));
+}
+
+/** Encoder columns against true directions, in the order of the decoder's rows. */
+function encoderCosines(
+  decoder: MatchedCosines,
+  { W_enc }: SaeParams,
+  { directions }: World,
+): MatchedCosines {
+  const all = cosinesOf(transpose(W_enc), directions);
+  return { ...decoder, values: decoder.latents.map((latent) => [...row(all, latent)]) };
+}
