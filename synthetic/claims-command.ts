@@ -9,9 +9,8 @@ import { dialectHelp, readDialect } from '../training/dialect-file.ts';
 import { oneOf, wholeNumber } from '../training/option-values.ts';
 import {
   compute,
-  metricTable,
+  experimentText,
   shardOf,
-  warningsOf,
   writeExperiment,
   type ComputeFlags,
 } from './experiment-output.ts';
@@ -111,10 +110,7 @@ const MARKS: Readonly<Record<Claim['verdict'], string>> = {
 export function claimsText(results: ExperimentResults, folder: string): string {
   const { acceptance } = results;
   const missed = acceptance.filter(({ holds }) => !holds);
-  return [
-    '',
-    metricTable(results),
-    '',
+  return experimentText(results, folder, [
     ...results.claims.flatMap(({ number, claim, verdict, expected, evidence }) => [
       `${number} ${MARKS[verdict]}${expected ? '' : ' (nor elsewhere on this world)'}: ${claim}`,
       ...evidence.map(({ metric, treatment, baseline, difference }) => {
@@ -135,10 +131,7 @@ export function claimsText(results: ExperimentResults, folder: string): string {
               `    ${architecture}, ${metric}: ${ours?.toFixed(3) ?? 'none'}, theirs ${theirs} ± ${tolerance}`,
           ),
         ]),
-    ...warningsOf(results),
-    `results  ${join(folder, 'results.json')}`,
-    `report   ${join(folder, 'report.html')}`,
-  ].join('\n');
+  ]);
 }
 
 function signed(value: number): string {

@@ -105,7 +105,7 @@ export async function writeExperiment(
 }
 
 /** Means with intervals, a column for each architecture and L0. */
-export function metricTable({ summaries }: ExperimentResults): string {
+function metricTable({ summaries }: ExperimentResults): string {
   const several = new Set(summaries.map(({ targetL0 }) => targetL0)).size > 1;
   const label = (metric: string): string =>
     metricList.find(({ name }) => name === metric)?.label ?? metric;
@@ -128,7 +128,7 @@ export function metricTable({ summaries }: ExperimentResults): string {
 }
 
 /** Lines on what weakens a comparison. */
-export function warningsOf({ summaries, controls }: ExperimentResults): string[] {
+function warningsOf({ summaries, controls }: ExperimentResults): string[] {
   return [
     ...summaries
       .filter(({ unmatchedL0 }) => unmatchedL0 > 0)
@@ -146,4 +146,24 @@ export function warningsOf({ summaries, controls }: ExperimentResults): string[]
       .filter(({ checks }) => checks.some(({ holds }) => !holds))
       .map(({ name }) => `control ${name} misses its exact value: do not trust these numbers`),
   ];
+}
+
+/**
+ * What a person reads at the end: the table, what else was concluded, what weakens it, and where the rest is.
+ * @param concluded - lines between the table and the notes.
+ */
+export function experimentText(
+  results: ExperimentResults,
+  folder: string,
+  concluded: readonly string[] = [],
+): string {
+  return [
+    '',
+    metricTable(results),
+    '',
+    ...concluded,
+    ...warningsOf(results),
+    `results  ${join(folder, 'results.json')}`,
+    `report   ${join(folder, 'report.html')}`,
+  ].join('\n');
 }

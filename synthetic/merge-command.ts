@@ -2,11 +2,10 @@
  * matryoshka synthetic merge: shards of an experiment as one.
  * @module
  */
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import { requireWritableFolder } from '../training/atomic-file.ts';
 import { UsageError } from '../training/usage-error.ts';
-import { metricTable, warningsOf, writeExperiment } from './experiment-output.ts';
+import { experimentText, writeExperiment } from './experiment-output.ts';
 import { allCells } from './experiments/experiment.ts';
 import { cellJobs } from './experiments/settings.ts';
 import { openStore, readStores } from './experiments/store.ts';
@@ -57,17 +56,6 @@ export function addMergeCommand(synthetic: Command): void {
         `matryoshka synthetic merge ${folders.join(' ')} --out ${out}`,
       );
       if (json) console.log(JSON.stringify(results));
-      else {
-        console.log(
-          [
-            '',
-            metricTable(results),
-            '',
-            ...warningsOf(results),
-            `results  ${join(out, 'results.json')}`,
-            `report   ${join(out, 'report.html')}`,
-          ].join('\n'),
-        );
-      }
+      else console.log(experimentText(results, out));
     });
 }

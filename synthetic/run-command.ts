@@ -11,9 +11,8 @@ import { architectureNamed, architectures } from './architectures/catalogue.ts';
 import { activationOf, architectureRecord, type TrainingSizes } from './architectures/record.ts';
 import {
   compute,
-  metricTable,
+  experimentText,
   shardOf,
-  warningsOf,
   writeExperiment,
   type ComputeFlags,
 } from './experiment-output.ts';
@@ -98,18 +97,7 @@ async function run(world: string, flags: RunFlags): Promise<void> {
   const results = resultsOf(settings, cells);
   await writeExperiment(results, folder, commandLine(world, flags));
   if (flags.json) console.log(JSON.stringify(results));
-  else {
-    console.log(
-      [
-        '',
-        metricTable(results),
-        '',
-        ...warningsOf(results),
-        `results  ${join(folder, 'results.json')}`,
-        `report   ${join(folder, 'report.html')}`,
-      ].join('\n'),
-    );
-  }
+  else console.log(experimentText(results, folder));
 }
 
 async function settingsOf(name: string, flags: RunFlags): Promise<ExperimentSettings> {

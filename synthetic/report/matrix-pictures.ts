@@ -4,6 +4,7 @@
  * @module
  */
 import type { ArchitectureRecord, Cell, ExperimentResults } from '../experiments/results.ts';
+import { mean } from '../metrics/mean.ts';
 import { formatNumber } from '../page.ts';
 import { heatmap } from '../plots.ts';
 import type { MatchedCosines } from '../evaluate.ts';
@@ -72,11 +73,11 @@ function finding(
   side: 'decoder' | 'encoder',
   { features, values }: MatchedCosines,
 ): string {
-  const diagonal = meanOf(
+  const diagonal = mean(
     features.flatMap((feature, i) => (feature < 0 ? [] : [values[i][feature]])),
   );
   // Absorption shows in the decoder of the child and in the encoder of the parent.
-  const between = meanOf(
+  const between = mean(
     world.edges.flatMap(({ parent, child }) => {
       const [own, other] = side === 'decoder' ? [child, parent] : [parent, child];
       const row = features.indexOf(own);
@@ -96,10 +97,6 @@ function finding(
         ? [`a child’s latent ${number(between)} with its parent`]
         : [`a parent’s latent ${number(between)} with its children`]),
   ].join(', ');
-}
-
-function meanOf(values: readonly number[]): number | null {
-  return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** Where one tree ends and the next begins, for worlds that number their trees one after the other. */
