@@ -25,6 +25,8 @@ export interface Hello {
   readonly truncates: boolean;
   /** The same call always has the same bits. */
   readonly deterministic: boolean;
+  /** Processes of it that may run at once. */
+  readonly processes: number;
 }
 
 const formats = ['float64', 'float32', 'tf32', 'bfloat16', 'float16'] as const;
@@ -66,6 +68,7 @@ const helloSchema: z.ZodType<Hello> = z.object({
   split_encode: yes(false),
   truncates: yes(false),
   deterministic: yes(true),
+  processes: json(z.int().min(1).max(64)).default(1),
 });
 
 /** With a reason to skip, nothing else need be known: there may have been no way to find it out. */

@@ -40,6 +40,8 @@ export interface Kernels {
   readonly deterministic?: boolean;
   /** By operator name; a missing operator is skipped, never passed. */
   readonly operators: Readonly<Record<string, Operator>>;
+  /** The same kernels in further processes, which may run beside these. */
+  readonly replicas?: readonly Kernels[];
 }
 
 /** What the suite knows about one operator. */

@@ -4,13 +4,14 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { choose, computeNamed, type ComputeName } from '../gpu/choose.ts';
 import { portKernels } from '../gpu/kernels.ts';
 import { threadsKernels } from '../gpu/threads/operators.ts';
 import { UsageError } from '../training/usage-error.ts';
 import type { Kernels, KernelSpec } from './kernel.ts';
 import type { FloatFormat } from './number-formats.ts';
-import { openKernelProcess } from './kernel-process.ts';
+import { openKernelProcess, type KernelProcess, type KernelProcessOptions } from './kernel-process.ts';
 import { specs } from './kernels/all.ts';
 import { processKernels } from './process-kernels.ts';
 import { referenceKernels } from './reference-kernels.ts';
@@ -89,7 +90,7 @@ async function openProcess(
   tell: (warning: string) => void,
 ): Promise<Opened> {
   let strays = 0;
-  const opened = await openKernelProcess(command, {
+  const limits: KernelProcessOptions = {
     timeLimit: timeLimit * 1000,
     startLimit: 60_000,
     onStray: (text, bytes) => {
@@ -98,22 +99,50 @@ async function openProcess(
         `the kernel printed ${bytes} bytes on standard output, where answers belong (print on standard error): ${JSON.stringify(text)}`,
       );
     },
-  });
+  };
+  const opened = await openKernelProcess(command, limits);
   const { hello } = opened;
-  return orClosed(opened, () => {
+  return orClosed(opened, async () => {
+    const dtypes = requireOffered(dtype, hello.name, hello.dtypes);
     const known = new Set(specs.map(({ name }) => name));
     const unknown = hello.operators.filter((name) => !known.has(name));
+    const laws = chosen.reduce((sum, spec) => sum + spec.laws.length, 0);
+    const most = Math.min(hello.processes, availableParallelism(), laws);
+    const { others, wrong } = await startOthers(most - 1, command, limits);
     return {
-      kernels: requireOffered(dtype, hello.name, hello.dtypes).map((format) =>
-        processKernels(opened, format, chosen),
-      ),
+      kernels: dtypes.map((format) => ({
+        ...processKernels(opened, format, chosen),
+        replicas: others.map((other) => processKernels(other, format, chosen)),
+      })),
       device: hello.device,
-      notes: unknown.map((name) => `${hello.name} offers ${name}, which this suite does not know`),
-      close: () => void opened.close(),
+      notes: [
+        ...unknown.map((name) => `${hello.name} offers ${name}, which this suite does not know`),
+        ...wrong.map((reason) => `${1 + others.length} of ${most} processes run: ${reason}`),
+      ],
+      close: () => void Promise.all([opened, ...others].map((each) => each.close())),
       ...(hello.skip !== null && { skip: hello.skip }),
       files: filesOf(command),
     };
   });
+}
+
+/** Further processes of a kernel; one that does not start is no reason not to test the others. */
+async function startOthers(
+  count: number,
+  command: string,
+  limits: KernelProcessOptions,
+): Promise<{ readonly others: KernelProcess[]; readonly wrong: string[] }> {
+  const others: KernelProcess[] = [];
+  const wrong: string[] = [];
+  const start = async (): Promise<void> => {
+    try {
+      others.push(await openKernelProcess(command, limits));
+    } catch (error) {
+      wrong.push(error instanceof Error ? error.message : String(error));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(0, count) }, start));
+  return { others, wrong };
 }
 
 /** Those of the dtypes that are asked for, in the order they are offered. @throws {@link UsageError} if one is not. */
@@ -133,9 +162,12 @@ function requireOffered(
 }
 
 /** What `use` makes of something open, which is closed if it throws. */
-async function orClosed<T>({ close }: { readonly close: () => unknown }, use: () => T): Promise<T> {
+async function orClosed<T>(
+  { close }: { readonly close: () => unknown },
+  use: () => T | Promise<T>,
+): Promise<T> {
   try {
-    return use();
+    return await use();
   } catch (error) {
     await close();
     throw error;

@@ -10,7 +10,10 @@ import { Violation, type Call, type Kernels, type KernelSpec, type Operator } fr
 import { storedAs, unitRoundoff, type FloatFormat } from './number-formats.ts';
 
 /** The arithmetic a kernel declares, in one of its dtypes. */
-export function profileOf(dtype: FloatFormat, hello: Hello): Profile {
+export function profileOf(
+  dtype: FloatFormat,
+  hello: Pick<Hello, 'flushes_subnormals' | 'split_encode' | 'truncates'>,
+): Profile {
   const sums = dtype === 'float64' ? unitRoundoff.float64 : unitRoundoff.float32;
   return {
     ...float32,

@@ -175,37 +175,58 @@ export interface UnitOptions {
   ) => { readonly seed: number; readonly path: string } | undefined;
 }
 
-/** Runs units in order; after one that is not a pass, the later ones of its law are left out. */
+/**
+ * Runs units, which come law by law: a law as a whole on one of the kernels' replicas, each of which takes the next law when
+ * it is done with one. Results are told and returned in the order of the units, whatever ran first.
+ */
 export async function runUnits(
   units: readonly Unit[],
   kernels: Kernels,
-  { path, onResult, skipped, first }: UnitOptions,
+  options: UnitOptions,
+): Promise<UnitResult[]> {
+  const laws = byLaw(units);
+  const results: UnitResult[][] = [];
+  let taken = 0;
+  let told = 0;
+  const lane = async (replica: Kernels): Promise<void> => {
+    while (taken < laws.length) {
+      const at = taken++;
+      results[at] = await runLawUnits(laws[at], replica, options);
+      for (; results[told] !== undefined; told++) options.onResult?.(lawResults(results[told])[0]);
+    }
+  };
+  await Promise.all([kernels, ...(kernels.replicas ?? [])].map(lane));
+  return results.flat();
+}
+
+function byLaw(units: readonly Unit[]): Unit[][] {
+  const laws: Unit[][] = [];
+  for (const unit of units) {
+    const last = laws.at(-1);
+    if (last?.[0].law === unit.law && last[0].spec === unit.spec) last.push(unit);
+    else laws.push([unit]);
+  }
+  return laws;
+}
+
+/** Runs the units of one law in order; after one that is not a pass, the later ones are left out. */
+async function runLawUnits(
+  units: readonly Unit[],
+  kernels: Kernels,
+  { path, skipped, first }: UnitOptions,
 ): Promise<UnitResult[]> {
   const results: UnitResult[] = [];
-  let own: UnitResult[] = []; // of the law at hand: units come law by law
-  for (let at = 0; at < units.length; at++) {
-    const { spec, law, chunk, runs, seed } = units[at];
-    if (own.every(({ outcome }) => outcome === 'pass')) {
-      const reason = skipped?.(spec.name, law.name);
-      const known = chunk === 0 ? first?.(spec.name, law.name) : undefined;
-      let result: LawResult | null = null;
-      if (reason !== undefined) result = skip(spec, law, reason);
-      else if (known !== undefined) result = await failsAgain(spec, law, kernels, known);
-      result ??= await runLaw(spec, law, kernels, {
-        runs,
-        seed,
-        ...(path !== undefined && { path }),
-      });
-      results.push({ ...result, chunk });
-      own.push({ ...result, chunk });
-    }
-    const next = units.at(at + 1);
-    if (next?.law !== law || next.spec !== spec) {
-      onResult?.(lawResults(own)[0]);
-      own = [];
-    }
+  for (const { spec, law, chunk, runs, seed } of units) {
+    const reason = skipped?.(spec.name, law.name);
+    const known = chunk === 0 ? first?.(spec.name, law.name) : undefined;
+    let result: LawResult | null = null;
+    if (reason !== undefined) result = skip(spec, law, reason);
+    else if (known !== undefined) result = await failsAgain(spec, law, kernels, known);
+    result ??= await runLaw(spec, law, kernels, { runs, seed, ...(path !== undefined && { path }) });
+    results.push({ ...result, chunk });
     // Kernels in process answer at once, so that nothing else, an interrupt among it, would get a turn.
     await setImmediate();
+    if (result.outcome !== 'pass') break;
   }
   return results;
 }

@@ -79,6 +79,7 @@ def serve(
     split_encode=False,
     truncates=False,
     deterministic=True,
+    processes=1,
     skip=None,
 ):
     """
@@ -89,6 +90,7 @@ def serve(
     split_encode        whether the encoder computes x W - b_dec W rather than (x - b_dec) W
     truncates           whether sums are cut off rather than rounded to nearest, as some matrix units do
     deterministic       whether the same call always gives the same bits; say False of sums by atomics
+    processes           how many of this program may run at once: 2 take less time, unless one takes all of a GPU's memory
     skip                why no kernel can run on this machine ("no CUDA device"), or None
     """
     if not _kernels and skip is None:
@@ -104,6 +106,7 @@ def serve(
         "split_encode": json.dumps(split_encode),
         "truncates": json.dumps(truncates),
         "deterministic": json.dumps(deterministic),
+        "processes": json.dumps(processes),
         **({} if skip is None else {"skip": skip}),
     }
     requests, answers = _take_pipes()

@@ -63,16 +63,9 @@ function flushed(value: number): number {
 /** What a kernel of such an arithmetic declares. */
 export function declaredBy({ dtype, flushes, split }: Arithmetic): Profile {
   return profileOf(dtype, {
-    name: 'variant',
-    device: 'float64, rounded after every operation',
-    skip: null,
-    operators: [],
-    dtypes: [dtype],
-    dialects: [],
     flushes_subnormals: flushes,
     split_encode: split,
     truncates: false,
-    deterministic: true,
   });
 }
 

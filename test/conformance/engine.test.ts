@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { certificate } from '../../conformance/records/certificate.ts';
 import { compareTensor, place } from '../../conformance/compare.ts';
@@ -8,7 +9,7 @@ import { specs } from '../../conformance/kernels/all.ts';
 import { mutants } from '../../conformance/mutants/all.ts';
 import { selectLaws } from '../../conformance/query.ts';
 import { referenceKernels } from '../../conformance/reference-kernels.ts';
-import { runLaw, runLaws } from '../../conformance/run.ts';
+import { runLaw, runLaws, type LawResult } from '../../conformance/run.ts';
 import { tensor } from '../../conformance/tensors.ts';
 import { brokenLaws } from './broken-laws.ts';
 
@@ -63,6 +64,49 @@ describe('runs', () => {
       'fail',
     );
     expect(certificate([], kernels, specs, { ...options, device: 'none' }).verdict).toBe('fail');
+  });
+
+  test('replicas share the laws, and the results are those of one alone, in the same order', async () => {
+    const chosen = selectLaws(specs, ['batch-topk', 'topk']);
+    const calls = [0, 0];
+    const replica = (at: number): Kernels => {
+      const wrong = mutants.find(({ operator }) => operator === 'topk')!;
+      const operators = { ...referenceKernels.operators, topk: wrong.run };
+      return kernelsOf(
+        Object.fromEntries(
+          Object.entries(operators).map(([name, run]) => [
+            name,
+            async (call, fill) => {
+              calls[at]++;
+              await setTimeout(at === 0 ? 1 : 0); // the first law to be begun is not the first to end
+              return run(call, fill);
+            },
+          ]),
+        ),
+      );
+    };
+    const shown = ({ kernel, law, outcome, cases, failure }: LawResult): unknown => [
+      kernel,
+      law,
+      outcome,
+      cases,
+      failure?.message,
+      failure?.path,
+    ];
+    const options = { runs: 30, seed: 2 };
+    const alone = await runLaws(chosen, replica(1), options);
+    calls.fill(0);
+    const told: string[] = [];
+    const shared = await runLaws(
+      chosen,
+      { ...replica(0), replicas: [replica(1)] },
+      options,
+      ({ law }) => told.push(law),
+    );
+    expect(shared.map(shown)).toEqual(alone.map(shown));
+    expect(told).toEqual(alone.map(({ law }) => law));
+    expect(alone.some(({ outcome }) => outcome === 'fail')).toBe(true);
+    expect(Math.min(...calls)).toBeGreaterThan(0);
   });
 
   test('a kernel that throws on a valid call has crashed', async () => {

@@ -279,7 +279,7 @@ int main(void) {
   while (receive(&request)) {
     if (!strcmp(request.name, "hello"))
       send_message("{\"__metadata__\":{\"id\":\"0\",\"protocol\":\"1\",\"name\":\"C example\",\"device\":\"one thread\","
-                   "\"operators\":\"[\\\"batch-topk\\\",\\\"decode\\\"]\",\"dtypes\":\"[\\\"float32\\\"]\"}}",
+                   "\"processes\":\"2\",\"operators\":\"[\\\"batch-topk\\\",\\\"decode\\\"]\",\"dtypes\":\"[\\\"float32\\\"]\"}}",
                    NULL, 0);
     else if (!strcmp(request.name, "batch-topk"))
       batch_topk(&request);

@@ -310,4 +310,4 @@ def fold_decoder_norm(W_enc, b_enc, W_dec, b_dec, threshold):
 
 
 if __name__ == "__main__":
-    serve(name="numpy example", device=f"numpy {np.__version__}")
+    serve(name="numpy example", device=f"numpy {np.__version__}", processes=2)

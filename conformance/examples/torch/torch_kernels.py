@@ -229,4 +229,9 @@ def fold_decoder_norm(W_enc, b_enc, W_dec, b_dec, threshold):
 
 
 if __name__ == "__main__":
-    serve(name="torch example", device=f"torch {torch.__version__}, CPU", dtypes=["float32", "float64"])
+    serve(
+        name="torch example",
+        device=f"torch {torch.__version__}, CPU",
+        dtypes=["float32", "float64"],
+        processes=2,
+    )
