@@ -11,7 +11,11 @@ import { threadsKernels } from '../gpu/threads/operators.ts';
 import { UsageError } from '../training/usage-error.ts';
 import type { Kernels, KernelSpec } from './kernel.ts';
 import type { FloatFormat } from './number-formats.ts';
-import { openKernelProcess, type KernelProcess, type KernelProcessOptions } from './kernel-process.ts';
+import {
+  openKernelProcess,
+  type KernelProcess,
+  type KernelProcessOptions,
+} from './kernel-process.ts';
 import { specs } from './kernels/all.ts';
 import { processKernels } from './process-kernels.ts';
 import { referenceKernels } from './reference-kernels.ts';

@@ -222,7 +222,11 @@ async function runLawUnits(
     let result: LawResult | null = null;
     if (reason !== undefined) result = skip(spec, law, reason);
     else if (known !== undefined) result = await failsAgain(spec, law, kernels, known);
-    result ??= await runLaw(spec, law, kernels, { runs, seed, ...(path !== undefined && { path }) });
+    result ??= await runLaw(spec, law, kernels, {
+      runs,
+      seed,
+      ...(path !== undefined && { path }),
+    });
     results.push({ ...result, chunk });
     // Kernels in process answer at once, so that nothing else, an interrupt among it, would get a turn.
     await setImmediate();
