@@ -13,7 +13,7 @@ import {
 } from './backend-unavailable.ts';
 import { measureProfile, verifyProduct, type NumericProfile } from './numeric-profile.ts';
 import { isNode } from './optional-package.ts';
-import { openTensorflow } from './tensorflow-backend.ts';
+import { noCuda, openTensorflow } from './tensorflow-backend.ts';
 import { openCpu, openWasm } from './wasm-backend.ts';
 import { openWebgpu } from './webgpu-backend.ts';
 import { UsageError } from '../training/usage-error.ts';
@@ -80,6 +80,31 @@ export function backendNamed(name: string): BackendName | 'auto' {
     );
   }
   return name as BackendName | 'auto';
+}
+
+/**
+ * The best GPU there is, opened, or why there is none. TensorFlow is not loaded where the system says that it could find no
+ * GPU: its library takes hundreds of megabytes.
+ */
+export async function openGpu(): Promise<{
+  readonly opened: OpenedBackend | null;
+  readonly better: readonly Better[];
+}> {
+  tf.enableProdMode();
+  const better: Better[] = [];
+  for (const name of ['tensorflow', 'webgpu'] as const) {
+    try {
+      const impossible = name === 'tensorflow' ? await noCuda() : null;
+      const opening = impossible === null ? await openNamed(name) : null;
+      const short = impossible ?? opening?.short ?? null;
+      if (short !== null) better.push({ ...short, rank: bestRank[name] });
+      else if (opening !== null) return { opened: { ...opening.opened, better }, better };
+    } catch (error) {
+      if (!(error instanceof BackendUnavailable)) throw error;
+      better.push({ rank: bestRank[name], ...error.problem });
+    }
+  }
+  return { opened: null, better };
 }
 
 /** Why a backend that opened is not on the best device it could have; null if it is. */

@@ -3,7 +3,7 @@
  * @module
  */
 import { UsageError } from '../training/usage-error.ts';
-import { backendNames, openBackend, type BackendName, type Better } from './backend.ts';
+import { backendNames, openGpu, type BackendName, type Better } from './backend.ts';
 
 /** As `--backend` takes it. */
 export type ComputeName = 'threads' | BackendName;
@@ -26,10 +26,6 @@ export interface Choice {
 /** A GPU where there is one, else threads: the port on a processor is slower than they are. */
 export async function choose(name: ComputeName | 'auto'): Promise<Choice> {
   if (name !== 'auto') return { name, better: [] };
-  const { name: best, rank, better } = await openBackend('auto');
-  if (onGpu(rank)) return { name: best, better };
-  return { name: 'threads', better: better.filter((other) => onGpu(other.rank)) };
+  const { opened, better } = await openGpu();
+  return { name: opened?.name ?? 'threads', better };
 }
-
-const onGpu = (rank: string): boolean =>
-  rank === 'tensorflow on CUDA' || rank === 'webgpu on a GPU';

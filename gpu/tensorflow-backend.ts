@@ -138,16 +138,23 @@ export function loadProblem(error: unknown, setUp: Installed | null = null): Pro
   };
 }
 
+/** Why no TensorFlow could compute on CUDA here, as far as the system tells without loading one; null if it may. */
+export async function noCuda(): Promise<Problem | null> {
+  if (!isNode || process.platform !== 'linux') return null;
+  const { nvidiaDriver } = await import('./setup/requirements.ts');
+  if (nvidiaDriver() !== null) return null;
+  return {
+    reason: 'no CUDA: no NVIDIA GPU or driver found',
+    remedy: 'run on a machine with an NVIDIA GPU and its driver',
+  };
+}
+
 /** Why TensorFlow computes on the CPU. The package does not tell, so this looks for an NVIDIA driver. */
 async function cudaProblem(version: string, flavour: Flavour | null): Promise<Problem> {
   const { driverWarning, nvidiaDriver } = await import('./setup/requirements.ts');
   const driver = nvidiaDriver();
-  if (driver === null && process.platform === 'linux') {
-    return {
-      reason: 'no CUDA: no NVIDIA GPU or driver found',
-      remedy: 'run on a machine with an NVIDIA GPU and its driver',
-    };
-  }
+  const missing = await noCuda();
+  if (missing !== null) return missing;
   if (flavour === 'cpu') {
     return {
       reason: `no CUDA: TensorFlow ${version} is set up for the CPU`,
