@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import { choose, computeNamed, type ComputeName } from '../gpu/choose.ts';
 import { portKernels } from '../gpu/kernels.ts';
 import { threadsKernels } from '../gpu/threads/operators.ts';
+import { tensorflowProducts } from '../gpu/threads/products.ts';
 import { UsageError } from '../training/usage-error.ts';
 import type { Kernels, KernelSpec } from './kernel.ts';
 import type { FloatFormat } from './number-formats.ts';
@@ -79,12 +80,15 @@ export async function computed(
   name: ComputeName | 'auto',
 ): Promise<Device & { readonly kernels: Kernels }> {
   const { name: chosen, better } = await choose(name);
-  if (chosen !== 'threads') {
+  if (chosen !== 'threads' && chosen !== 'threads+tensorflow') {
     const port = await portKernels(name === 'auto' ? 'auto' : chosen);
     return { ...port, close: () => {} };
   }
   const notes = better.map(({ rank, reason, remedy }) => `not ${rank}: ${reason} (${remedy})`);
-  return { ...threadsKernels(), notes };
+  // From the smallest product on, so that what is certified is what large batches go through.
+  const products =
+    chosen === 'threads' ? null : await tensorflowProducts(availableParallelism(), 0);
+  return { ...threadsKernels({ products }), notes };
 }
 
 async function openProcess(

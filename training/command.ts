@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Dialect } from '../reference/dialects.ts';
 import { colours } from './colours.ts';
-import { computeNames, type ComputeName } from '../gpu/choose.ts';
+import { computeNames, deterministicCompute, type ComputeName } from '../gpu/choose.ts';
 import { dialectHelp, readDialect } from './dialect-file.ts';
 import type { Evaluations } from './evaluate.ts';
 import { SAE_CONFIG, SAE_WEIGHTS } from './formats/sae.ts';
@@ -22,6 +22,7 @@ interface Options {
   readonly tensor?: string;
   readonly out: string;
   readonly backend: RunSettings['backend'];
+  readonly deterministic?: true;
   readonly dialect: string;
   readonly arch: RunSettings['architecture'];
   readonly dSae?: number;
@@ -64,6 +65,10 @@ export function addTrainCommand(program: Command): void {
     .option('--tensor <name>', 'the tensor in them (default: "activations", or the only matrix)')
     .requiredOption('--out <folder>', 'where the checkpoint and the SAE go')
     .option('--backend <name>', backends.join(', '), oneOf('--backend', backends), 'auto')
+    .option(
+      '--deterministic',
+      'the same bits on any number of threads: no library’s products (auto takes threads)',
+    )
     .option('--dialect <name>', dialectHelp, 'dictionary_learning')
     .option(
       '--arch <name>',
@@ -152,9 +157,21 @@ Example: matryoshka train --activations shard-*.safetensors --heldout held.safet
 }
 
 function settingsOf(options: Options, dialect: Dialect): RunSettings {
-  const { arch, dSae, batch, lr, warmup, thresholdStart, resume, heldout = [], ...rest } = options;
+  const {
+    arch,
+    dSae,
+    batch,
+    lr,
+    warmup,
+    thresholdStart,
+    resume,
+    heldout = [],
+    ...others
+  } = options;
+  const { deterministic, ...rest } = others;
   return {
     ...rest,
+    backend: deterministic ? deterministicCompute(rest.backend) : rest.backend,
     heldout,
     dialect,
     architecture: arch,

@@ -15,8 +15,10 @@ import type { Kernel } from './trainer.ts';
 export async function openKernel(name: ComputeName | 'auto' | 'reference'): Promise<Kernel> {
   if (name === 'reference') return referenceKernel;
   const chosen = await choose(name);
-  if (chosen.name !== 'threads') return portKernel(name === 'auto' ? 'auto' : chosen.name);
-  const kernel = threadsKernel();
+  if (chosen.name !== 'threads' && chosen.name !== 'threads+tensorflow') {
+    return portKernel(name === 'auto' ? 'auto' : chosen.name);
+  }
+  const kernel = await threadsKernel(chosen.name);
   const passed = chosen.better.map((one) => `not ${one.rank}: ${one.reason} (${one.remedy})`);
   return { ...kernel, notes: [...kernel.notes, ...passed] };
 }

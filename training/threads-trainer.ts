@@ -4,20 +4,28 @@
  */
 import { availableParallelism } from 'node:os';
 import { describeEngine, openEngine } from '../gpu/threads/engine.ts';
+import { tensorflowProducts } from '../gpu/threads/products.ts';
 import { requireFits } from '../gpu/threads/memory.ts';
 import { createTrainer } from '../gpu/threads/trainer.ts';
 import { FIRST_MOMENT, SECOND_MOMENT, stateShapes, type Kernel } from './trainer.ts';
 
-/** @param threads - as many as the machine has processors, unless given. */
-export function threadsKernel(threads: number = availableParallelism()): Kernel {
-  const probe = openEngine({ threads: 1 });
+/**
+ * @param threads - as many as the machine has processors, unless given.
+ * @throws {@link BackendUnavailable} if TensorFlow is asked for and does not work.
+ */
+export async function threadsKernel(
+  name: 'threads' | 'threads+tensorflow' = 'threads',
+  threads: number = availableParallelism(),
+): Promise<Kernel> {
+  const products = name === 'threads' ? null : await tensorflowProducts(threads);
+  const probe = openEngine({ threads: 1, products });
   return {
-    name: probe.fused ? 'threads, fused' : 'threads',
+    name: probe.fused ? `${name}, fused` : name,
     dtype: 'F32',
-    notes: [`backend threads: ${describeEngine(probe, threads)}`],
-    requireFits: (config, rows) => requireFits(config, rows, threads),
+    notes: [`backend ${name}: ${describeEngine(probe, threads)}`],
+    requireFits: (config, rows) => requireFits(config, rows, threads, products !== null),
     start(config, state) {
-      const trainer = createTrainer(openEngine({ threads }), config, state);
+      const trainer = createTrainer(openEngine({ threads, products }), config, state);
       return {
         step: async (x, rows) => trainer.step(x.subarray(0, rows * config.d_in)),
         state: () =>

@@ -52,12 +52,13 @@ export interface Engine {
 /** @param threads - at most. @throws as {@link openKernel}. */
 export async function benchEngine(backend: BenchBackend, threads: number): Promise<Engine> {
   const name = backend === 'reference' ? backend : (await choose(backend)).name;
-  const kernel = name === 'threads' ? threadsKernel(threads) : await openKernel(name);
+  const own = name === 'threads' || name === 'threads+tensorflow';
+  const kernel = own ? await threadsKernel(name, threads) : await openKernel(name);
   const onTensors = (backendNames as readonly string[]).includes(name);
   return {
     name: kernel.name,
     notes: kernel.notes,
-    threads: name === 'threads' ? threads : undefined,
+    threads: own ? threads : undefined,
     open: ({ config, start, activations, rows }) => {
       const trainer = kernel.start(config, start);
       const next = batchesOf(activations, rows * config.d_in);

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Dialect } from '../../reference/dialects.ts';
+import { type DenseChoice, decodeChoice, denseChoice } from './dense.ts';
 import { chunksOf, selectRows, type Input, type Rows } from './encode.ts';
 import type { Engine } from './engine.ts';
 import { panelLatents } from './blocks.ts';
@@ -15,10 +16,13 @@ export interface Auxiliary {
   /** (rows, stride): ê - e; times `scale` it is the gradient for ê. */
   readonly miss: number;
   readonly scale: number;
+  /** The choice as matrices, where products are a library's. */
+  readonly dense: DenseChoice | null;
 }
 
 interface Residual {
   readonly W_dec: number;
+  readonly d_sae: number;
   /** (rows, stride): x̂_G - x, the residual with its sign turned. */
   readonly error: number;
 }
@@ -41,10 +45,12 @@ export function auxiliary(
   const names = [...dead.keys()].filter((j) => dead[j] === 1);
   const at = engine.alloc(names.length * 4);
   engine.i32(at, names.length).set(names);
-  const only = input.known === 0 ? columns(engine, input, names, at) : known(engine, input, names);
+  const only =
+    input.known === 0 ? columns(engine, input, names, at) : known(engine, input, names, at);
   const latents = selectRows(engine, only, k, dialect.auxk.values === 'acts', at);
 
   const { rows, stride, d_in } = input;
+  const dense = denseChoice(engine, input, residual, names, latents);
   const chunks = chunksOf(engine, rows);
   const sums = engine.alloc(chunks * 24);
   const columnSums = engine.alloc(chunks * stride * 4);
@@ -64,12 +70,14 @@ export function auxiliary(
     miss,
     sums,
     columnSums,
+    Number(dense !== null),
   ]);
   engine.each('errorColumns', task, chunks, rows * stride * 2);
   const totals = new Float64Array(stride);
   const parts = engine.f32(columnSums, chunks * stride);
   for (let i = 0; i < parts.length; i++) totals[i % stride] += parts[i];
   engine.f32(mean, stride).set(totals.map((total) => total / rows));
+  if (dense !== null) decodeChoice(engine, dense, rows, stride, miss);
   engine.each('missRows', task, chunks, (latents.count + 4 * rows) * stride * 2);
 
   let missed = 0;
@@ -82,7 +90,7 @@ export function auxiliary(
     decodes ||= chunkSums[3 * c + 2] !== 0;
   }
   if (dialect.auxk.whenNothingDecodes === 'is-zero' && !decodes) {
-    return { loss: 0, latents, miss, scale: 0 };
+    return { loss: 0, latents, miss, scale: 0, dense };
   }
   const equal =
     dialect.auxk.normaliser === 'residual-variance' && haveEqualRows(engine, input, residual.error);
@@ -92,6 +100,7 @@ export function auxiliary(
     latents,
     miss,
     scale: (2 * alpha * factor) / rows,
+    dense,
   };
 }
 
@@ -157,13 +166,16 @@ function columns(engine: Engine, input: Input, names: readonly number[], at: num
   return { ...input, W_enc, b_enc, norms: input.norms === 0 ? 0 : norms, latents: names.length };
 }
 
-/** The dead latents' columns of acts that are known. */
-function known(engine: Engine, input: Input, names: readonly number[]): Input {
+/** The dead latents' columns of what is known of all. */
+function known(engine: Engine, input: Input, names: readonly number[], at: number): Input {
   const out = engine.alloc(input.rows * names.length * 4);
-  const from = engine.f32(input.known, input.rows * input.latents);
-  const to = engine.f32(out, input.rows * names.length);
-  for (let row = 0; row < input.rows; row++) {
-    names.forEach((j, i) => (to[row * names.length + i] = from[row * input.latents + j]));
+  const norms = input.norms === 0 ? 0 : engine.alloc(names.length * 4);
+  if (norms !== 0) {
+    const all = engine.f32(input.norms, input.latents);
+    engine.f32(norms, names.length).set(names.map((j) => all[j]));
   }
-  return { ...input, known: out, latents: names.length };
+  const { rows, latents } = input;
+  const task = engine.task([rows, latents, engine.chunkRows, input.known, at, names.length, out]);
+  engine.each('gatherColumns', task, chunksOf(engine, rows), 2 * rows * names.length);
+  return { ...input, known: out, norms, latents: names.length };
 }

@@ -8,6 +8,7 @@ import { cpus } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { plain, relaxed } from './kernels.generated.ts';
+import type { Products } from './products.ts';
 
 /** A phase takes its task, the chunk to do and the thread that does it. */
 const phases = [
@@ -21,6 +22,10 @@ const phases = [
   'suffixRows',
   'errorColumns',
   'gatherDead',
+  'unpanel',
+  'addBias',
+  'spreadRows',
+  'gatherColumns',
   'missRows',
   'latentGradients',
   'updateLatents',
@@ -53,6 +58,7 @@ export interface EngineOptions {
   readonly chunkPanels?: number;
   /** Operations that cost less than waking a thread. */
   readonly little?: number;
+  readonly products?: Products | null;
 }
 
 export interface Engine {
@@ -63,6 +69,8 @@ export interface Engine {
   /** Whether products and sums are fused: one rounding for both. */
   readonly fused: boolean;
   readonly kernels: Exports;
+  /** A library for the large dense products; null for own ones. */
+  products: Products | null;
   /** Address of so many bytes, each 0 only until they are used again. @throws {@link RangeError} beyond 4 GiB. */
   alloc(bytes: number): number;
   /** What was allocated after the mark is free again. */
@@ -132,6 +140,7 @@ export function openEngine({
   chunkRows = 48,
   chunkPanels = 4,
   little = 400_000,
+  products = null,
 }: EngineOptions): Engine {
   if (!Number.isInteger(threads) || threads < 1) {
     throw new RangeError(`threads: expected a whole number >= 1, got ${threads}`);
@@ -179,6 +188,7 @@ export function openEngine({
     little,
     fused,
     kernels,
+    products,
     alloc,
     mark: () => top,
     release(mark) {
@@ -261,7 +271,12 @@ function compile(allowFused: boolean): { module: WebAssembly.Module; fused: bool
 }
 
 /** For people: what computes. */
-export function describeEngine({ fused }: Pick<Engine, 'fused'>, threads: number): string {
+export function describeEngine(
+  { fused, products }: Pick<Engine, 'fused' | 'products'>,
+  threads: number,
+): string {
   const processor = cpus()[0]?.model.trim() ?? 'CPU';
-  return `${processor}, ${threads} thread${threads === 1 ? '' : 's'}, own SIMD kernels${fused ? ', fused' : ''}`;
+  const kernels = `own SIMD kernels${fused ? ', fused' : ''}`;
+  const by = products === null ? '' : `, ${products.name}`;
+  return `${processor}, ${threads} thread${threads === 1 ? '' : 's'}, ${kernels}${by}`;
 }

@@ -6,6 +6,7 @@ import type { TrainConfig } from '../../reference/train-step.ts';
 import type { Auxiliary } from './auxk.ts';
 import { type Batch, zeros } from './batch.ts';
 import type { Levels } from './decode.ts';
+import { choiceGradients } from './dense.ts';
 import { type Rows, chunksOf } from './encode.ts';
 import { type Engine, float } from './engine.ts';
 import type { State } from './state.ts';
@@ -42,7 +43,12 @@ export function gradientsOf(
   const { d_in, d_sae, stride, panels } = sizes;
   const { subtractsDecoderBias, usesEncoderBias } = dialect.encode;
   const own = byLatent(engine, latents, d_sae);
-  const aux = auxk === null ? null : byLatent(engine, auxk.latents, d_sae);
+  const dense = auxk?.dense ?? null;
+  const aux = auxk === null || dense !== null ? null : byLatent(engine, auxk.latents, d_sae);
+  const shares =
+    auxk === null || dense === null
+      ? null
+      : choiceGradients(engine, dense, auxk.latents, auxk.miss, auxk.scale, batch.centred, stride);
   const chunks = Math.ceil(panels / engine.chunkPanels);
   const encoderBias = engine.alloc(chunks * stride * 4);
   const squares = engine.alloc(chunks * 8);
@@ -79,8 +85,13 @@ export function gradientsOf(
     squares,
     Number(usesEncoderBias),
     engine.alloc(engine.threads * 12 * stride * 4),
+    shares === null ? 0 : (dense?.place ?? 0),
+    shares?.W_enc ?? 0,
+    shares?.W_dec ?? 0,
+    dense?.chosen ?? 0,
+    dense?.dead ?? 0,
   ]);
-  const entries = latents.count + (auxk?.latents.count ?? 0);
+  const entries = latents.count + (aux === null ? 0 : (auxk?.latents.count ?? 0));
   engine.each('latentGradients', task, chunks, entries * stride * 6);
 
   // b_dec: what reaches it through the decoder, less what reaches it through the encoder.

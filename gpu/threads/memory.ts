@@ -6,6 +6,7 @@ import { auxkCount } from '../../reference/auxk.ts';
 import type { TrainConfig } from '../../reference/train-step.ts';
 import { UsageError } from '../../training/usage-error.ts';
 import { panelLatents, sizesOf } from './blocks.ts';
+import { densest } from './dense.ts';
 
 /** WebAssembly's addresses have 32 bits. */
 const most = 2 ** 32;
@@ -17,8 +18,13 @@ export interface MemoryNeeded {
   readonly batch: number;
 }
 
-/** In bytes. @param rows - of a batch. */
-export function memoryNeeded(config: TrainConfig, rows: number, threads: number): MemoryNeeded {
+/** In bytes. @param rows - of a batch. @param library - whether a library multiplies. */
+export function memoryNeeded(
+  config: TrainConfig,
+  rows: number,
+  threads: number,
+  library = false,
+): MemoryNeeded {
   const { d_in, d_sae, k, prefixes, dialect } = config;
   const { stride, panels } = sizesOf(d_in, d_sae);
   const params = panels * panelLatents * (d_in + 2) + d_sae * stride + stride;
@@ -29,12 +35,23 @@ export function memoryNeeded(config: TrainConfig, rows: number, threads: number)
   const batch = rows * d_in + 3 * wide + prefixes.length * wide + chosen(3 * K + 4096) + 2 * d_sae;
   // With dead latents: their encoder columns once more, what is chosen among them, and what it misses.
   const auxk = panels * panelLatents * d_in + chosen(rows * dead) + wide;
-  return { state: 4 * 4 * params, batch: 4 * (batch + auxk + threads * panelLatents * stride) };
+  // W_enc as the library reads it, all pre-activations and those of dead latents; AuxK's matrices over a part of these.
+  const part = Math.min(d_sae, densest * dead);
+  const matrices = library
+    ? d_sae * stride + 2 * rows * d_sae + part * (2 * rows + 3 * stride) + d_sae
+    : 0;
+  const floats = batch + auxk + matrices + threads * panelLatents * stride;
+  return { state: 4 * 4 * params, batch: 4 * floats };
 }
 
 /** @throws {@link UsageError} saying how much it would be. */
-export function requireFits(config: TrainConfig, rows: number, threads: number): void {
-  const { state, batch } = memoryNeeded(config, rows, threads);
+export function requireFits(
+  config: TrainConfig,
+  rows: number,
+  threads: number,
+  library = false,
+): void {
+  const { state, batch } = memoryNeeded(config, rows, threads, library);
   if (state + batch <= most) return;
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   throw new UsageError(

@@ -39,7 +39,7 @@ import {
 } from './call-tensors.ts';
 import { type Levels, decode, losses, openLevels, suffix } from './decode.ts';
 import { noHint, selectAbove, selectBatch, selectRows, smallest } from './encode.ts';
-import { type Engine, describeEngine, openEngine } from './engine.ts';
+import { type Engine, type EngineOptions, describeEngine, openEngine } from './engine.ts';
 import { clipFactor, gradientsOf } from './gradients.ts';
 import { adamOn, auxTensors, encoded, stepTensors } from './step-operator.ts';
 import { age } from './train-step.ts';
@@ -47,20 +47,22 @@ import { age } from './train-step.ts';
 const dialect = dictionaryLearning;
 
 /** @param threads - two at least, so that what threads share is shared. */
-export function threadsKernels(
-  threads: number = Math.max(2, availableParallelism()),
+export function threadsKernels({
+  threads = Math.max(2, availableParallelism()),
   allowFused = true,
-): {
+  products = null,
+}: Partial<EngineOptions> = {}): {
   kernels: Kernels;
   device: string;
   close: () => void;
 } {
-  const engine = openEngine({ threads, allowFused, chunkRows: 3, chunkPanels: 1, little: 0 });
+  const small = { chunkRows: 3, chunkPanels: 1, little: 0 };
+  const engine = openEngine({ threads, allowFused, products, ...small });
   return {
     kernels: {
-      name: 'threads',
+      name: products === null ? 'threads' : 'threads+tensorflow',
       dtype: 'float32',
-      profile: float32,
+      profile: { ...float32, flushesSubnormals: products?.flushesSubnormals ?? false },
       operators: Object.fromEntries(
         Object.entries(operators).map(([name, run]) => [name, onEngine(engine, run)]),
       ),
@@ -186,7 +188,7 @@ export const operators: Readonly<Record<string, EngineOperator>> = {
     const result = auxiliary(
       engine,
       { ...input, d_in, stride: sizes.stride },
-      { W_dec: params.W_dec, error },
+      { W_dec: params.W_dec, d_sae: flags.length, error },
       flags,
       auxkCount(flags, d_in, dialect),
       number(call, 'alpha'),
@@ -214,6 +216,7 @@ export const operators: Readonly<Record<string, EngineOperator>> = {
       latents: selectAbove(engine, known(engine, auxk_latents), 0),
       miss,
       scale: 1,
+      dense: null,
     };
     suffix(engine, decoded, null);
     let grads: Tensors = {};

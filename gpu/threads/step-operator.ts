@@ -20,6 +20,7 @@ import {
   valuesIn,
   written,
 } from './call-tensors.ts';
+import { preActivations, productsFor } from './dense.ts';
 import { encodeDense } from './encode.ts';
 import type { Engine } from './engine.ts';
 import { type State, stateFrom } from './state.ts';
@@ -31,7 +32,10 @@ export function encoded(engine: Engine, { sizes, params }: State, x: Float32Arra
   const { W_enc, b_enc } = params;
   const { d_in, stride, d_sae: latents } = sizes;
   const input = { centred, rows, d_in, stride, W_enc, b_enc, latents, norms: 0, known: 0 };
-  return engine.f32(encodeDense(engine, input), rows * latents);
+  const products = productsFor(engine, rows, d_in, latents);
+  if (products === null) return engine.f32(encodeDense(engine, input), rows * latents);
+  const pre = engine.f32(preActivations(engine, products, input), rows * latents);
+  return pre.map((value) => (value < 0 ? 0 : value));
 }
 
 export function auxTensors(

@@ -15,6 +15,7 @@ import type { TrainConfig } from '../../reference/train-step.ts';
 import { update } from './adam.ts';
 import { type Auxiliary, auxiliary } from './auxk.ts';
 import { centre, zeros } from './batch.ts';
+import { preActivations, productsFor } from './dense.ts';
 import { decode, losses, openLevels, suffix } from './decode.ts';
 import { type Input, type Rows, selectBatch, selectRows, smallest } from './encode.ts';
 import type { Engine } from './engine.ts';
@@ -91,7 +92,7 @@ function step(
     const batch = centre(engine, x, rows, sizes, params, dialect.encode.subtractsDecoderBias);
     const scores = dialect.select.score === 'acts-times-decoder-norm';
     if (scores) requireNorms(engine.f32(state.norms, sizes.d_sae));
-    const input: Input = {
+    const encoded: Input = {
       centred: batch.centred,
       rows,
       d_in: sizes.d_in,
@@ -102,6 +103,11 @@ function step(
       norms: scores ? state.norms : 0,
       known: 0,
     };
+    const products = productsFor(engine, rows, sizes.d_in, sizes.d_sae);
+    const input =
+      products === null
+        ? encoded
+        : { ...encoded, known: preActivations(engine, products, encoded) };
     const latents =
       config.selection === 'batch'
         ? selectBatch(engine, input, selectionCount(config.k, rows, sizes.d_sae), state.hint)
@@ -133,6 +139,7 @@ function step(
             input,
             {
               W_dec: params.W_dec,
+              d_sae: sizes.d_sae,
               error: decoded.at + (prefixes.length - 1) * rows * sizes.stride * 4,
             },
             deadLatents,

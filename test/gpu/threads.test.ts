@@ -14,6 +14,7 @@ import {
 import { openEngine, type Engine } from '../../gpu/threads/engine.ts';
 import { memoryNeeded, requireFits } from '../../gpu/threads/memory.ts';
 import { threadsKernels } from '../../gpu/threads/operators.ts';
+import type { Products } from '../../gpu/threads/products.ts';
 import { stateFrom } from '../../gpu/threads/state.ts';
 import { createTrainer } from '../../gpu/threads/trainer.ts';
 import { trainStep } from '../../gpu/threads/train-step.ts';
@@ -31,8 +32,8 @@ const engines: Engine[] = [];
 afterAll(() => Promise.all(engines.map((engine) => engine.close())));
 
 /** Small chunks and threads that are always woken, so that few rows take the ways of many. */
-function engineWith(threads: number, allowFused = true): Engine {
-  const engine = openEngine({ threads, allowFused, chunkRows: 3, chunkPanels: 1, little: 0 });
+function engineWith(threads: number, products: Products | null = null): Engine {
+  const engine = openEngine({ threads, products, chunkRows: 3, chunkPanels: 1, little: 0 });
   engines.push(engine);
   return engine;
 }
@@ -46,11 +47,47 @@ test.each([0, 1.5, NaN])('an engine of %s threads is refused', (threads) => {
   expect(() => openEngine({ threads })).toThrow(`threads: expected a whole number >= 1`);
 });
 
+/** A library that multiplies as one reads it. */
+function plainProducts(): Products & { readonly calls: () => number } {
+  let calls = 0;
+  return {
+    name: 'plain products',
+    from: 0,
+    flushesSubnormals: false,
+    calls: () => calls,
+    multiply(a, b, out, transpose) {
+      calls++;
+      const rows = transpose === 'a' ? a.cols : a.rows;
+      const cols = transpose === 'b' ? b.rows : b.cols;
+      const inner = transpose === 'a' ? a.rows : a.cols;
+      for (let i = 0; i < rows; i++) {
+        for (let j = 0; j < cols; j++) {
+          let sum = 0;
+          for (let l = 0; l < inner; l++) {
+            const left = a.data[transpose === 'a' ? l * a.cols + i : i * a.cols + l];
+            sum += left * b.data[transpose === 'b' ? j * b.cols + l : l * b.cols + j];
+          }
+          out[i * cols + j] = sum;
+        }
+      }
+    },
+  };
+}
+
 test('every law holds without fused operations too', async () => {
-  const { kernels, close } = threadsKernels(2, false);
+  const { kernels, close } = threadsKernels({ threads: 2, allowFused: false });
   const results = await runLaws(specs, kernels, { runs: 20, seed: 5 });
   close();
   expect(results.filter(({ outcome }) => outcome !== 'pass')).toEqual([]);
+}, 60_000);
+
+test('every law holds with the large products made by a library', async () => {
+  const products = plainProducts();
+  const { kernels, close } = threadsKernels({ threads: 2, products });
+  const results = await runLaws(specs, kernels, { runs: 40, seed: 6 });
+  close();
+  expect(results.filter(({ outcome }) => outcome !== 'pass')).toEqual([]);
+  expect(products.calls()).toBeGreaterThan(0);
 }, 60_000);
 
 describe('selection finds the K largest, whatever it guesses', () => {
@@ -139,10 +176,16 @@ const rounded = (params: SaeParams): SaeParams => ({
   b_dec: params.b_dec.map(Math.fround),
 });
 
-test.each(Object.entries(runs))(
-  'steps agree with the reference, each from the state it reached: %s',
-  (name, config) => {
-    const engine = engineWith(2);
+const makers = { 'own products': null, 'a library’s': plainProducts() };
+
+test.each(
+  Object.entries(runs).flatMap(([name, config]) =>
+    Object.entries(makers).map(([maker, products]) => [name, maker, config, products] as const),
+  ),
+)(
+  'steps agree with the reference, each from the state it reached: %s, %s',
+  (name, _maker, config, products) => {
+    const engine = engineWith(2, products);
     const { uniform } = createRng(11).split(name);
     let state = reference.initialState(config, uniform);
     let deadSeen = 0;
@@ -273,13 +316,21 @@ test('a step that is refused leaves the state as it was', () => {
 });
 
 test.each([
-  [64, 4096, 512, 8, false],
-  [64, 4096, 512, 8, true],
-  [16, 200, 4096, 40, false],
+  [64, 4096, 512, 8, false, false],
+  [64, 4096, 512, 8, true, false],
+  [64, 4096, 512, 8, true, true],
+  [16, 200, 4096, 40, false, false],
 ])(
-  'a run needs no more memory than is said: d_in %s, d_sae %s, %s rows, k %s, dead %s',
-  (d_in, d_sae, n, k, dead) => {
-    const engine = openEngine({ threads: 2 });
+  'a run needs no more memory than is said: d_in %s, d_sae %s, %s rows, k %s, dead %s, library %s',
+  (d_in, d_sae, n, k, dead, library) => {
+    const { uniform } = createRng(61);
+    const noise: Products = {
+      name: 'numbers that are no products',
+      from: 0,
+      flushesSubnormals: false,
+      multiply: (_a, _b, out) => out.forEach((_, i) => (out[i] = 2 * uniform() - 1)),
+    };
+    const engine = openEngine({ threads: 2, products: library ? noise : null });
     engines.push(engine);
     const prefixes = [d_sae / 4, d_sae / 2, d_sae];
     const config = trainConfig({
@@ -291,12 +342,11 @@ test.each([
       warmupSteps: 2,
       ...(dead && { deadAfter: n }),
     });
-    const { uniform } = createRng(61);
     const trainer = createTrainer(engine, config, reference.initialState(config, uniform));
     const x = Float32Array.from({ length: n * d_in }, () => 2 * uniform() - 1);
     const reports = Array.from({ length: 4 }, () => trainer.step(x));
     expect(reports.some((report) => report.dead > 0)).toBe(dead);
-    const { state, batch } = memoryNeeded(config, n, 2);
+    const { state, batch } = memoryNeeded(config, n, 2, library);
     const grain = 2 ** 23; // memory grows by megabytes
     expect(engine.size()).toBeLessThanOrEqual(state + batch + grain);
     expect(engine.size() + grain).toBeGreaterThan(state);

@@ -249,7 +249,12 @@ describe('wrong input is a UsageError that names field and value', () => {
     [
       'no backend of that name',
       () => ['--backend', 'cuda'],
-      /^--backend: expected one of auto, threads, tensorflow.*, got "cuda"$/,
+      /^--backend: expected one of auto, threads, threads\+tensorflow, .*, got "cuda"$/,
+    ],
+    [
+      'bits that must repeat, of a backend whose sums depend on threads',
+      () => ['--deterministic', '--backend', 'threads+tensorflow'],
+      /^--deterministic: expected --backend threads, wasm, .*, got threads\+tensorflow, whose sums depend on threads/,
     ],
     ['half a step', () => ['--steps', '1.5'], /^--steps: expected a whole number >= 1, got "1.5"$/],
     [

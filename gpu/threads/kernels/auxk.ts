@@ -63,6 +63,8 @@ export class MissTask {
   sums: usize;
   /** (chunks, stride): Σ over rows of the error. */
   columns: usize;
+  /** Whether `miss` holds ê already. */
+  decoded: i32;
 }
 
 /** Σ over a chunk's rows of the error. */
@@ -85,10 +87,12 @@ export function missRows(t: MissTask, chunk: i32, thread: i32): void {
   for (let row = chunk * t.chunk_rows; row < end; row++) {
     const miss = t.miss + <usize>row * bytes;
     const error = t.error + <usize>row * bytes;
-    zero(miss, t.stride);
-    const begin = load<i32>(t.start + ((<usize>row) << 2));
-    const last = load<i32>(t.start + ((<usize>(row + 1)) << 2));
-    addEntries(miss, t.W_dec, bytes, t.latent, t.value, begin, last, t.stride);
+    if (!t.decoded) {
+      zero(miss, t.stride);
+      const begin = load<i32>(t.start + ((<usize>row) << 2));
+      const last = load<i32>(t.start + ((<usize>(row + 1)) << 2));
+      addEntries(miss, t.W_dec, bytes, t.latent, t.value, begin, last, t.stride);
+    }
     let a = f32x4.splat(0);
     let b = f32x4.splat(0);
     let any = f32x4.splat(0);

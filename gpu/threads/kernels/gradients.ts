@@ -54,6 +54,13 @@ export class LatentsTask {
   usesBias: i32;
   /** (threads, 12, stride). */
   scratch: usize;
+  /** auxk's share where products made it: (d_sae) the row of a latent or -1, then (dead, stride) twice; else 0. */
+  denseRow: usize;
+  denseW_enc: usize;
+  denseW_dec: usize;
+  /** (rows, dead): Σ over rows is the encoder bias's. */
+  deltas: usize;
+  dead: i32;
 }
 
 export function latentGradients(t: LatentsTask, chunk: i32, thread: i32): void {
@@ -69,7 +76,11 @@ export function latentGradients(t: LatentsTask, chunk: i32, thread: i32): void {
     const j0 = p * LATENTS;
     const count = min(LATENTS, t.latents - j0);
     const own = anyEntries(t.start, j0, count);
-    const aux = t.auxStart ? anyEntries(t.auxStart, j0, count) : false;
+    const aux = t.denseRow
+      ? anyDense(t, j0, count)
+      : t.auxStart
+        ? anyEntries(t.auxStart, j0, count)
+        : false;
     store<u8>(t.touched + <usize>p, <u8>(own || aux));
     if (!own && !aux) continue;
     const gb = t.gb_enc + ((<usize>j0) << 2);
@@ -84,7 +95,8 @@ export function latentGradients(t: LatentsTask, chunk: i32, thread: i32): void {
       const bias = gb + ((<usize>l) << 2);
       entries(t, j, t.row, t.value, load<i32>(at), load<i32>(at, 4), errors, 1, enc, bias);
     }
-    if (aux) auxiliaryPanel(t, j0, count, scratch, gb);
+    if (aux && t.denseRow) densePanel(t, j0, count, scratch, gb);
+    else if (aux) auxiliaryPanel(t, j0, count, scratch, gb);
     for (let l = 0; l < count; l++) squares += finished(t, j0 + l, scratch + <usize>l * bytes);
     const panel = (<usize>p * <usize>t.d_in * LATENTS) << 2;
     if (t.subtracts) addPanel(encoderBias, t.W_enc + panel, gb, t.d_in);
@@ -101,6 +113,35 @@ export function latentGradients(t: LatentsTask, chunk: i32, thread: i32): void {
 function anyEntries(start: usize, j: i32, count: i32): bool {
   const at = start + ((<usize>j) << 2);
   return load<i32>(at) != load<i32>(at + ((<usize>count) << 2));
+}
+
+function anyDense(t: LatentsTask, j: i32, count: i32): bool {
+  const at = t.denseRow + ((<usize>j) << 2);
+  for (let l = 0; l < count; l++) if (load<i32>(at + ((<usize>l) << 2)) >= 0) return true;
+  return false;
+}
+
+/** What auxk adds to a panel's gradients, where products made it. */
+function densePanel(t: LatentsTask, j0: i32, count: i32, scratch: usize, gb: usize): void {
+  const bytes = (<usize>t.stride) << 2;
+  for (let l = 0; l < count; l++) {
+    const row = load<i32>(t.denseRow + ((<usize>(j0 + l)) << 2));
+    if (row < 0) continue;
+    const at = <usize>row * bytes;
+    addScaled(scratch + <usize>l * bytes, t.denseW_enc + at, 1, t.stride);
+    addScaled(t.gW_dec + <usize>(j0 + l) * bytes, t.denseW_dec + at, t.auxScale, t.stride);
+  }
+  const width = (<usize>t.dead) << 2;
+  let deltas = t.deltas;
+  for (let row = 0; row < t.rows; row++) {
+    for (let l = 0; l < count; l++) {
+      const place = load<i32>(t.denseRow + ((<usize>(j0 + l)) << 2));
+      if (place < 0) continue;
+      const bias = gb + ((<usize>l) << 2);
+      store<f32>(bias, load<f32>(bias) + load<f32>(deltas + ((<usize>place) << 2)));
+    }
+    deltas += width;
+  }
 }
 
 /**

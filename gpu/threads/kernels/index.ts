@@ -4,5 +4,6 @@ export { gatherRows } from './select';
 export { centreRows, decodeRows, errorRows, suffixRows } from './decode';
 export { byLatent, latentGradients, projectRow } from './gradients';
 export { adam, normaliseRow, updateLatents } from './adam';
+export { addBias, gatherColumns, spreadRows, unpanel } from './dense';
 export { errorColumns, gatherDead, missRows } from './auxk';
 export { dot } from './vector';
