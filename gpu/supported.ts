@@ -98,14 +98,18 @@ const supported: {
 
 /**
  * A dialect may decide in a way that this port does not know; guessing would train another model.
+ * @param more - values of decisions, such as auxk.levels, that an engine supports beside the port's.
  * @throws {@link UsageError} naming the decision and its value.
  */
-export function requireSupported(config: TrainConfig): void {
+export function requireSupported(
+  config: TrainConfig,
+  more: Readonly<Record<string, readonly unknown[]>> = {},
+): void {
   const sections: Readonly<Record<string, unknown>> = { ...config.dialect };
   for (const [section, decisions] of Object.entries(sections)) {
     if (['name', 'source', 'readFrom'].includes(section)) continue;
     for (const [decision, value] of Object.entries(decisions as Record<string, unknown>)) {
-      const values = valuesOf(section, decision);
+      const values = more[`${section}.${decision}`] ?? valuesOf(section, decision);
       if (values === null || values?.includes(value) === true) continue;
       if (section === 'penalty' && isWithoutPenalty(config)) continue;
       const known = values === undefined ? 'no such decision' : values.join(', ');
@@ -129,6 +133,15 @@ export function requireSupported(config: TrainConfig): void {
       `gpu: deadAfter: expected less than ${mostSinceFired}, which counts stop at, got ${config.deadAfter}`,
     );
   }
+}
+
+/**
+ * As {@link requireSupported}, for the engine of own kernels: it knows an auxiliary loss for each level, where errors are
+ * not part of what it fits. @throws {@link UsageError} likewise.
+ */
+export function requireSupportedByThreads(config: TrainConfig): void {
+  const detached = config.dialect.auxk.residual === 'detached';
+  requireSupported(config, detached ? { 'auxk.levels': ['last', 'each'] } : {});
 }
 
 /** A penalty times a constant 0, as bm's is unless a run says otherwise. */

@@ -3,7 +3,10 @@
  * is handed back to them.
  * @module
  */
+import { auxkCount } from '../../reference/auxk.ts';
 import type { Dialect } from '../../reference/dialects.ts';
+import { groups } from '../../reference/prefixes.ts';
+import type { TrainConfig } from '../../reference/train-step.ts';
 import { type DenseChoice, decodeChoice, denseChoice } from './dense.ts';
 import { chunksOf, selectRows, type Input, type Rows } from './encode.ts';
 import type { Engine } from './engine.ts';
@@ -18,6 +21,29 @@ export interface Auxiliary {
   readonly scale: number;
   /** The choice as matrices, where products are a library's. */
   readonly dense: DenseChoice | null;
+}
+
+/** One for all dead latents, or one for each level's own, null where none of them is dead. */
+export type Losses = readonly (Auxiliary | null)[];
+
+/** @param errors - (levels, rows, stride): x̂_g - x. @throws {@link RangeError} as the reference's auxk. */
+export function auxiliaries(
+  engine: Engine,
+  input: Input,
+  { W_dec, d_sae, error: errors }: Residual,
+  dead: Uint8Array,
+  { prefixes, auxkAlpha, dialect }: TrainConfig,
+): Losses {
+  const last = prefixes.length - 1;
+  return groups(prefixes).flatMap(({ start, end }, g) => {
+    const all = dialect.auxk.levels === 'last';
+    if (all && g < last) return [];
+    const own = all ? dead : dead.map((flag, j) => (j >= start && j < end ? flag : 0));
+    if (!own.includes(1)) return all ? [] : [null];
+    const residual = { W_dec, d_sae, error: errors + g * input.rows * input.stride * 4 };
+    const k = auxkCount(own, input.d_in, dialect);
+    return [auxiliary(engine, input, residual, own, k, auxkAlpha, dialect)];
+  });
 }
 
 interface Residual {

@@ -3,12 +3,13 @@
  * @module
  */
 import type { TrainConfig } from '../../reference/train-step.ts';
-import type { Auxiliary } from './auxk.ts';
+import type { Losses } from './auxk.ts';
 import { type Batch, zeros } from './batch.ts';
+import type { Sizes } from './blocks.ts';
 import type { Levels } from './decode.ts';
 import { choiceGradients } from './dense.ts';
 import { type Rows, chunksOf } from './encode.ts';
-import { type Engine, float } from './engine.ts';
+import { type Engine, type Field, float } from './engine.ts';
 import type { State } from './state.ts';
 import type { Watch } from './train-step.ts';
 
@@ -34,7 +35,7 @@ export function gradientsOf(
   batch: Batch,
   latents: Rows,
   decoded: Levels,
-  auxk: Auxiliary | null,
+  auxk: Losses,
   { dialect }: Pick<TrainConfig, 'dialect'>,
   watch: Watch,
   rate = 0,
@@ -43,12 +44,7 @@ export function gradientsOf(
   const { d_in, d_sae, stride, panels } = sizes;
   const { subtractsDecoderBias, usesEncoderBias } = dialect.encode;
   const own = byLatent(engine, latents, d_sae);
-  const dense = auxk?.dense ?? null;
-  const aux = auxk === null || dense !== null ? null : byLatent(engine, auxk.latents, d_sae);
-  const shares =
-    auxk === null || dense === null
-      ? null
-      : choiceGradients(engine, dense, auxk.latents, auxk.miss, auxk.scale, batch.centred, stride);
+  const aux = auxiliaryFields(engine, auxk, batch.centred, sizes);
   const chunks = Math.ceil(panels / engine.chunkPanels);
   const encoderBias = engine.alloc(chunks * stride * 4);
   const squares = engine.alloc(chunks * 8);
@@ -68,11 +64,8 @@ export function gradientsOf(
     decoded.at,
     decoded.prefixes,
     decoded.levels,
-    aux?.start ?? 0,
-    aux?.row ?? 0,
-    aux?.value ?? 0,
-    auxk?.miss ?? 0,
-    float(auxk?.scale ?? 0),
+    aux.length === 0 ? 0 : engine.task(aux),
+    auxk.length,
     gradients.W_enc,
     gradients.b_enc,
     gradients.W_dec,
@@ -85,13 +78,9 @@ export function gradientsOf(
     squares,
     Number(usesEncoderBias),
     engine.alloc(engine.threads * 12 * stride * 4),
-    shares === null ? 0 : (dense?.place ?? 0),
-    shares?.W_enc ?? 0,
-    shares?.W_dec ?? 0,
-    dense?.chosen ?? 0,
-    dense?.dead ?? 0,
   ]);
-  const entries = latents.count + (aux === null ? 0 : (auxk?.latents.count ?? 0));
+  const chosen = auxk.reduce((sum, one) => sum + (one?.latents.count ?? 0), 0);
+  const entries = latents.count + chosen;
   engine.each('latentGradients', task, chunks, entries * stride * 6);
 
   // b_dec: what reaches it through the decoder, less what reaches it through the encoder.
@@ -110,6 +99,27 @@ export function gradientsOf(
   const clip = clipFactor(gradientNorm, dialect.clip.maxNorm);
   watch.gradients?.(raw, clip, rate);
   return { gradientNorm, clip };
+}
+
+/** Fields of each auxiliary loss, in the order of their class; none where nothing is dead. */
+function auxiliaryFields(
+  engine: Engine,
+  auxk: Losses,
+  centred: number,
+  { d_sae, stride }: Sizes,
+): Field[] {
+  if (auxk.every((one) => one === null)) return [];
+  return auxk.flatMap((one): Field[] => {
+    if (one === null) return [0, 0, 0, 0, float(0), 0, 0, 0, 0, 0];
+    const { latents, miss, scale, dense } = one;
+    if (dense === null) {
+      const { start, row, value } = byLatent(engine, latents, d_sae);
+      return [start, row, value, miss, float(scale), 0, 0, 0, 0, 0];
+    }
+    const { W_enc, W_dec } = choiceGradients(engine, dense, latents, miss, scale, centred, stride);
+    const { place, chosen, dead } = dense;
+    return [0, 0, 0, miss, float(scale), place, W_enc, W_dec, chosen, dead];
+  });
 }
 
 /** min(1, maxNorm / (norm + 1e-6)). */

@@ -224,7 +224,7 @@ export const operators: Readonly<Record<string, EngineOperator>> = {
       const derived = { ...state.gradients, W_dec: raw };
       grads = named(sizes, written(engine, state, derived), 'grad.');
     };
-    gradientsOf(engine, state, batch, chosen, decoded, auxk, { dialect }, { gradients: read });
+    gradientsOf(engine, state, batch, chosen, decoded, [auxk], { dialect }, { gradients: read });
     return grads;
   },
   'clip-gradients': (engine, call) => {

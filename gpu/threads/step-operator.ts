@@ -114,7 +114,7 @@ export function stepTensors(engine: Engine, call: Call): Tensors {
         ),
       };
     },
-    auxk: (auxk, errors) => {
+    auxk: ([auxk = null], errors) => {
       const last = errors + (prefixes.length - 1) * rows * sizes.stride * 4;
       const residual = fromRows(engine, last, rows, d_in, sizes.stride).map((value) => -value);
       const aux =

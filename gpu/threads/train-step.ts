@@ -4,7 +4,6 @@
  * @module
  */
 import { learningRate } from '../../reference/adam.ts';
-import { auxkCount } from '../../reference/auxk.ts';
 import { deadMask } from '../../reference/dead-latents.ts';
 import { geometricMedian } from '../../reference/geometric-median.ts';
 import { levelCoefficients, reconstructionLoss as reconstruction } from '../../reference/loss.ts';
@@ -13,7 +12,7 @@ import { selectionCount } from '../../reference/select.ts';
 import { updateThreshold } from '../../reference/threshold.ts';
 import type { TrainConfig } from '../../reference/train-step.ts';
 import { update } from './adam.ts';
-import { type Auxiliary, auxiliary } from './auxk.ts';
+import { type Losses, auxiliaries } from './auxk.ts';
 import { centre, zeros } from './batch.ts';
 import { preActivations, productsFor } from './dense.ts';
 import { decode, losses, openLevels, suffix } from './decode.ts';
@@ -37,7 +36,7 @@ export interface StepDetails extends StepReport {
   readonly levelLosses: Float64Array;
   readonly reconstructionLoss: number;
   readonly deadLatents: Uint8Array;
-  readonly auxk: Auxiliary | null;
+  readonly auxk: Losses;
   /** What every gradient was multiplied by. */
   readonly clip: number;
   readonly learningRate: number;
@@ -47,8 +46,8 @@ export interface StepDetails extends StepReport {
 export interface Watch {
   /** Reconstructions, (levels, rows, stride). */
   readonly decoded?: (latents: Rows, reconstructions: number) => void;
-  /** Errors, likewise, and what auxk made of the last. */
-  readonly auxk?: (auxk: Auxiliary | null, errors: number) => void;
+  /** Errors, likewise, and what auxk made of them. */
+  readonly auxk?: (auxk: Losses, errors: number) => void;
   /** Once gradients are there, before the update. @param raw - W_dec's, before projection. */
   readonly gradients?: (raw: number, clip: number, rate: number) => void;
 }
@@ -131,25 +130,11 @@ function step(
     const counts = dialect.deadLatents.mask === 'this-step' ? sinceFired : state.sinceFired;
     const deadLatents = deadMask(Float64Array.from(counts), config.deadAfter, dialect);
     const dead = deadLatents.reduce((sum, flag) => sum + flag, 0);
-    const auxk =
-      dead === 0
-        ? null
-        : auxiliary(
-            engine,
-            input,
-            {
-              W_dec: params.W_dec,
-              d_sae: sizes.d_sae,
-              error: decoded.at + (prefixes.length - 1) * rows * sizes.stride * 4,
-            },
-            deadLatents,
-            auxkCount(deadLatents, sizes.d_in, dialect),
-            config.auxkAlpha,
-            dialect,
-          );
+    const residual = { W_dec: params.W_dec, d_sae: sizes.d_sae, error: decoded.at };
+    const auxk = auxiliaries(engine, input, residual, deadLatents, config);
 
     watch.auxk?.(auxk, decoded.at);
-    suffix(engine, decoded, dialect.auxk.residual === 'attached' ? auxk : null);
+    suffix(engine, decoded, dialect.auxk.residual === 'attached' ? (auxk[0] ?? null) : null);
     const rate = learningRate(state.step, config, dialect);
     const { clip, gradientNorm } = gradientsOf(
       engine,
@@ -167,8 +152,9 @@ function step(
     state.step += 1;
     state.threshold = threshold;
     state.sinceFired.set(sinceFired);
+    const auxkLoss = auxk.reduce((sum, one) => sum + (one?.loss ?? 0), 0);
     return {
-      loss: reconstructionLoss + config.auxkAlpha * (auxk?.loss ?? 0),
+      loss: reconstructionLoss + config.auxkAlpha * auxkLoss,
       l0: latents.count / rows,
       dead,
       gradientNorm,

@@ -5,7 +5,7 @@
 import type { SaeParams } from '../../reference/params.ts';
 import { selectionCount } from '../../reference/select.ts';
 import type { TrainConfig, TrainState } from '../../reference/train-step.ts';
-import { requireSupported } from '../supported.ts';
+import { requireSupportedByThreads } from '../supported.ts';
 import { centre, zeros } from './batch.ts';
 import { type Blocks, download, valuesOf } from './blocks.ts';
 import { decode, losses, openLevels } from './decode.ts';
@@ -43,7 +43,7 @@ export interface Trainer {
 
 /** @throws {@link UsageError} on a decision this port does not support, {@link RangeError} on what memory cannot hold. */
 export function createTrainer(engine: Engine, config: TrainConfig, start: TrainState): Trainer {
-  requireSupported(config);
+  requireSupportedByThreads(config);
   const state = uploadState(engine, start);
   const { sizes, params } = state;
   const { dialect } = config;

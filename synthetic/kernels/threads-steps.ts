@@ -3,7 +3,7 @@
  * thread of its own.
  * @module
  */
-import { requireSupported } from '../../gpu/supported.ts';
+import { requireSupportedByThreads } from '../../gpu/supported.ts';
 import { download, valuesOf, type Sizes } from '../../gpu/threads/blocks.ts';
 import { openEngine } from '../../gpu/threads/engine.ts';
 import { stateFrom } from '../../gpu/threads/state.ts';
@@ -15,7 +15,7 @@ import { nothingToClose, type StepKernel } from './step-kernel.ts';
 export const threadsSteps: StepKernel = {
   name: 'threads',
   open(config, start) {
-    requireSupported(config);
+    requireSupportedByThreads(config);
     const engine = openEngine({ threads: 1 });
     const state = stateFrom(engine, config.d_in, config.d_sae, {
       ...start,

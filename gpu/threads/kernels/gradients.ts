@@ -31,12 +31,9 @@ export class LatentsTask {
   errors: usize;
   prefixes: usize;
   levels: i32;
-  /** What auxk chose, likewise, 0 if nothing; its (rows, stride) and their factor. */
-  auxStart: usize;
-  auxRow: usize;
-  auxValue: usize;
-  auxError: usize;
-  auxScale: f32;
+  /** Auxiliary losses: one for all latents, or one for each level's own; 0 if none. */
+  aux: usize;
+  auxLosses: i32;
   /** Gradients, as the parameters lie; W_dec's before projection too, if `raw` is not 0. */
   gW_enc: usize;
   gb_enc: usize;
@@ -54,13 +51,30 @@ export class LatentsTask {
   usesBias: i32;
   /** (threads, 12, stride). */
   scratch: usize;
-  /** auxk's share where products made it: (d_sae) the row of a latent or -1, then (dead, stride) twice; else 0. */
-  denseRow: usize;
-  denseW_enc: usize;
-  denseW_dec: usize;
+}
+
+/** What one auxiliary loss hands back. */
+@unmanaged
+class Auxiliary {
+  /** Rows by latent, as for the latents that were selected; 0 if nothing was chosen, or products made the gradients. */
+  start: usize;
+  row: usize;
+  value: usize;
+  /** (rows, stride) and their factor. */
+  error: usize;
+  scale: f32;
+  /** Where products made the gradients: (d_sae) the row of a latent or -1, then (dead, stride) twice; else 0. */
+  place: usize;
+  W_enc: usize;
+  W_dec: usize;
   /** (rows, dead): Σ over rows is the encoder bias's. */
   deltas: usize;
   dead: i32;
+}
+
+function auxiliaryOf(t: LatentsTask, j: i32): Auxiliary {
+  const own = t.auxLosses == 1 ? 0 : levelOf(t, j);
+  return changetype<Auxiliary>(t.aux + <usize>own * offsetof<Auxiliary>());
 }
 
 export function latentGradients(t: LatentsTask, chunk: i32, thread: i32): void {
@@ -76,11 +90,7 @@ export function latentGradients(t: LatentsTask, chunk: i32, thread: i32): void {
     const j0 = p * LATENTS;
     const count = min(LATENTS, t.latents - j0);
     const own = anyEntries(t.start, j0, count);
-    const aux = t.denseRow
-      ? anyDense(t, j0, count)
-      : t.auxStart
-        ? anyEntries(t.auxStart, j0, count)
-        : false;
+    const aux = t.aux ? anyAuxiliary(t, j0, count) : false;
     store<u8>(t.touched + <usize>p, <u8>(own || aux));
     if (!own && !aux) continue;
     const gb = t.gb_enc + ((<usize>j0) << 2);
@@ -95,8 +105,12 @@ export function latentGradients(t: LatentsTask, chunk: i32, thread: i32): void {
       const bias = gb + ((<usize>l) << 2);
       entries(t, j, t.row, t.value, load<i32>(at), load<i32>(at, 4), errors, 1, enc, bias);
     }
-    if (aux && t.denseRow) densePanel(t, j0, count, scratch, gb);
-    else if (aux) auxiliaryPanel(t, j0, count, scratch, gb);
+    if (aux) {
+      entriesPanel(t, j0, count, scratch, gb);
+      for (let l = 0; l < count; l++) {
+        addDense(t, j0 + l, scratch + <usize>l * bytes, gb + ((<usize>l) << 2));
+      }
+    }
     for (let l = 0; l < count; l++) squares += finished(t, j0 + l, scratch + <usize>l * bytes);
     const panel = (<usize>p * <usize>t.d_in * LATENTS) << 2;
     if (t.subtracts) addPanel(encoderBias, t.W_enc + panel, gb, t.d_in);
@@ -115,53 +129,53 @@ function anyEntries(start: usize, j: i32, count: i32): bool {
   return load<i32>(at) != load<i32>(at + ((<usize>count) << 2));
 }
 
-function anyDense(t: LatentsTask, j: i32, count: i32): bool {
-  const at = t.denseRow + ((<usize>j) << 2);
-  for (let l = 0; l < count; l++) if (load<i32>(at + ((<usize>l) << 2)) >= 0) return true;
+function anyAuxiliary(t: LatentsTask, j0: i32, count: i32): bool {
+  for (let j = j0; j < j0 + count; j++) {
+    const aux = auxiliaryOf(t, j);
+    if (aux.start && anyEntries(aux.start, j, 1)) return true;
+    if (aux.place && load<i32>(aux.place + ((<usize>j) << 2)) >= 0) return true;
+  }
   return false;
 }
 
-/** What auxk adds to a panel's gradients, where products made it. */
-function densePanel(t: LatentsTask, j0: i32, count: i32, scratch: usize, gb: usize): void {
+/** Adds a latent's share of what products made: the encoder's at `enc`, Σ δ at `bias`, the decoder row's in place. */
+function addDense(t: LatentsTask, j: i32, enc: usize, bias: usize): void {
+  const aux = auxiliaryOf(t, j);
+  const place = aux.place ? load<i32>(aux.place + ((<usize>j) << 2)) : -1;
+  if (place < 0) return;
   const bytes = (<usize>t.stride) << 2;
-  for (let l = 0; l < count; l++) {
-    const row = load<i32>(t.denseRow + ((<usize>(j0 + l)) << 2));
-    if (row < 0) continue;
-    const at = <usize>row * bytes;
-    addScaled(scratch + <usize>l * bytes, t.denseW_enc + at, 1, t.stride);
-    addScaled(t.gW_dec + <usize>(j0 + l) * bytes, t.denseW_dec + at, t.auxScale, t.stride);
-  }
-  const width = (<usize>t.dead) << 2;
-  let deltas = t.deltas;
+  addScaled(enc, aux.W_enc + <usize>place * bytes, 1, t.stride);
+  addScaled(t.gW_dec + <usize>j * bytes, aux.W_dec + <usize>place * bytes, aux.scale, t.stride);
+  const width = (<usize>aux.dead) << 2;
+  let delta = aux.deltas + ((<usize>place) << 2);
+  let sum = load<f32>(bias);
   for (let row = 0; row < t.rows; row++) {
-    for (let l = 0; l < count; l++) {
-      const place = load<i32>(t.denseRow + ((<usize>(j0 + l)) << 2));
-      if (place < 0) continue;
-      const bias = gb + ((<usize>l) << 2);
-      store<f32>(bias, load<f32>(bias) + load<f32>(deltas + ((<usize>place) << 2)));
-    }
-    deltas += width;
+    sum += load<f32>(delta);
+    delta += width;
   }
+  store<f32>(bias, sum);
 }
 
 /**
- * What auxk's choices add to a panel's gradients. A dead latent may be chosen in most rows: block by block of rows, so that
+ * What chosen entries add to a panel's gradients. A dead latent may be chosen in most rows: block by block of rows, so that
  * these are fetched once for all twelve.
  */
-function auxiliaryPanel(t: LatentsTask, j0: i32, count: i32, scratch: usize, gb: usize): void {
+function entriesPanel(t: LatentsTask, j0: i32, count: i32, scratch: usize, gb: usize): void {
   const bytes = (<usize>t.stride) << 2;
   const block = max<i32>(4, BLOCK_BYTES / (t.stride << 3));
   for (let first = 0; first < t.rows; first += block) {
     const end = first + block;
     for (let l = 0; l < count; l++) {
       const j = j0 + l;
-      const at = t.auxStart + ((<usize>j) << 2);
+      const aux = auxiliaryOf(t, j);
+      if (!aux.start) continue;
+      const at = aux.start + ((<usize>j) << 2);
       const last = load<i32>(at, 4);
-      const from = entryOfRow(t.auxRow, load<i32>(at), last, first);
-      const to = entryOfRow(t.auxRow, from, last, end);
+      const from = entryOfRow(aux.row, load<i32>(at), last, first);
+      const to = entryOfRow(aux.row, from, last, end);
       const enc = scratch + <usize>l * bytes;
       const bias = gb + ((<usize>l) << 2);
-      entries(t, j, t.auxRow, t.auxValue, from, to, t.auxError, t.auxScale, enc, bias);
+      entries(t, j, aux.row, aux.value, from, to, aux.error, aux.scale, enc, bias);
     }
   }
 }
