@@ -21,6 +21,8 @@ const rooms: Readonly<Record<string, () => Promise<(program: Command) => void>>>
   dialects: async () => (await import('./conformance/dialects/command.ts')).addDialectsCommand,
   synthetic: async () => (await import('./synthetic/command.ts')).addSyntheticCommand,
   train: async () => (await import('./training/command.ts')).addTrainCommand,
+  encode: async () => (await import('./training/inference/command.ts')).addEncodeCommand,
+  decode: async () => (await import('./training/inference/command.ts')).addDecodeCommand,
   plan: async () => (await import('./gpu/plan/command.ts')).addPlanCommand,
   bench: async () => (await import('./gpu/bench/command.ts')).addBenchCommand,
 };

@@ -10,6 +10,7 @@ import { computeNames, deterministicCompute, type ComputeName } from '../gpu/cho
 import { dialectHelp, readDialect } from './dialect-file.ts';
 import type { Evaluations } from './evaluate.ts';
 import { SAE_CONFIG, SAE_WEIGHTS } from './formats/sae.ts';
+import { interruptible } from './interruption.ts';
 import { numberList, oneOf, realNumber, wholeNumber } from './option-values.ts';
 import { createDisplay } from './progress.ts';
 import type { RunSettings } from './run-settings.ts';
@@ -187,7 +188,10 @@ function settingsOf(options: Options, dialect: Dialect): RunSettings {
 /** @returns the exit status. */
 async function run(settings: RunSettings, json: boolean): Promise<number> {
   const display = createDisplay(json ? process.stderr : process.stdout);
-  const interruption = interruptible(display.note);
+  const interruption = interruptible(
+    display.note,
+    'finishing the step, then saving; once more to quit without saving',
+  );
   let outcome: Outcome;
   try {
     outcome = await train(settings, {
@@ -226,28 +230,4 @@ function evaluationLines({ threshold, batch }: Evaluations): string[] {
     ([name, { explainedVariance, l0, dead, rows }]) =>
       `held-out (${rows.toLocaleString('en')} rows, ${name}): explained variance ${explainedVariance.toFixed(4)}, L0 ${l0.toFixed(1)}, never active ${dead}`,
   );
-}
-
-/** Exit statuses of a process stopped by a signal: 128 + its number. */
-const STATUS = { SIGINT: 130, SIGTERM: 143 } as const;
-
-/** The first Ctrl-C (or SIGTERM) asks the run to stop after its step; the second ends the process as usual. */
-function interruptible(note: (line: string) => void): {
-  signal: AbortSignal;
-  status(): number;
-  end(): void;
-} {
-  const controller = new AbortController();
-  let received: keyof typeof STATUS = 'SIGINT';
-  const onSignal = (name: NodeJS.Signals): void => {
-    received = name as keyof typeof STATUS;
-    end();
-    note('finishing the step, then saving; once more to quit without saving');
-    controller.abort();
-  };
-  const end = (): void => {
-    for (const name of Object.keys(STATUS)) process.off(name, onSignal);
-  };
-  for (const name of Object.keys(STATUS)) process.on(name, onSignal);
-  return { signal: controller.signal, status: () => STATUS[received], end };
 }
