@@ -74,6 +74,10 @@ const kinds: Readonly<Record<Phase, keyof Work>> = {
   missRows: 'selected',
   latentGradients: 'selected',
   updateLatents: 'update',
+  // Of no step.
+  packTiles: 'lists',
+  addGram: 'lists',
+  addProduct: 'lists',
 };
 
 /** Operations of a step that is small enough to be run for calibration. */

@@ -29,6 +29,9 @@ const phases = [
   'missRows',
   'latentGradients',
   'updateLatents',
+  'packTiles',
+  'addGram',
+  'addProduct',
 ] as const;
 
 export type Phase = (typeof phases)[number];

@@ -6,4 +6,5 @@ export { byLatent, latentGradients, projectRow } from './gradients';
 export { adam, normaliseRow, updateLatents } from './adam';
 export { addBias, gatherColumns, spreadRows, unpanel } from './dense';
 export { errorColumns, gatherDead, missRows } from './auxk';
+export { addGram, addProduct, packTiles } from './products';
 export { dot } from './vector';

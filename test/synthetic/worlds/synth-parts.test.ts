@@ -244,6 +244,18 @@ describe('pushing apart', () => {
     if (coordinates === 0) expect(penalty(fast)).toBeLessThan(penalty(start));
   });
 
+  test.each([
+    [300, 10],
+    [256, 8],
+    [1030, 33],
+    [3, 2],
+  ])('gives the same bits on all processors as on one: %s rows of %s', (rows, cols) => {
+    const [one, all] = [0, 1].map(() => unitRows(rows, cols, createRng(9)));
+    pushApart(one, 4, 1e-3, Infinity);
+    pushApart(all, 4, 1e-3, 0);
+    expect(all.data).toEqual(one.data);
+  });
+
   test('brings 256 directions in 64 dimensions from a mean max |cos| of 0.376 to 0.343, above Welch’s bound', () => {
     const g = unitRows(256, 64, createRng(5));
     // Published of one draw to three digits; other draws differ by about 0.003.
