@@ -6,15 +6,18 @@ import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { dialectNamed } from '../../reference/dialects.ts';
 import { trainConfig } from '../../reference/train-config.ts';
-import { initialState } from '../../reference/train-step.ts';
+import { initialState, type TrainConfig } from '../../reference/train-step.ts';
 import { createRng } from '../../synthetic/rng.ts';
 import { colours } from '../../training/colours.ts';
-import { wholeNumber } from '../../training/option-values.ts';
+import { oneOf, wholeNumber } from '../../training/option-values.ts';
 import { usage } from '../../training/usage-error.ts';
+import { backendNames, openBackend, type BackendName } from '../backend.ts';
 import { benchPrefixes, shapeFrom, type Shape } from '../bench/shape.ts';
 import { planRun, type Plan } from './plan.ts';
+import { planOnPort, type PortPlan, type Start } from './port-plan.ts';
 
 interface Options {
+  readonly backend: 'threads' | BackendName;
   readonly tokens: number;
   readonly dialect: string;
   readonly threads: number;
@@ -22,14 +25,22 @@ interface Options {
   readonly json?: true;
 }
 
+const backends: readonly Options['backend'][] = ['threads', ...backendNames];
+
 export function addPlanCommand(program: Command): void {
   program
     .command('plan')
     .summary('memory and time of a run on this machine, before it is started')
     .description(
-      'Says what training a Matryoshka SAE takes on this machine’s processors: parameters, memory, operations, and the time of a step and of the whole run, predicted from some seconds of real steps.',
+      'Says what training a Matryoshka SAE takes on this machine: parameters, memory, operations, and the time of a step and of the whole run, predicted from some seconds of real steps.',
     )
     .argument('<shape>', 'd_in/d_sae/B/k, B rows in a batch')
+    .option(
+      '--backend <name>',
+      `what would compute: ${backends.join(', ')}`,
+      oneOf('--backend', backends),
+      'threads',
+    )
     .option('--tokens <n>', 'rows to train on', wholeNumber('--tokens', 1), 500_000_000)
     .option('--dialect <name>', 'a published one', 'dictionary_learning')
     .option(
@@ -44,8 +55,20 @@ export function addPlanCommand(program: Command): void {
       'after',
       '\nExit status: 0 it fits, 1 it does not, 2 wrong usage.\nExample: matryoshka plan 2304/65536/2048/40',
     )
-    .action((text: string, options: Options) => {
+    .action(async (text: string, options: Options) => {
       const shape = shapeFrom(text, 'shape');
+      const { backend } = options;
+      if (backend !== 'threads') {
+        const opened = await openBackend(backend);
+        const { start, config } = usage(() => runOf(shape, options));
+        const slow = opened.rank === 'cpu' || opened.rank === 'webgpu in software';
+        const plan = await planOnPort(config, shape.batch, options.seconds, start, slow);
+        const { device } = opened;
+        if (options.json)
+          console.log(JSON.stringify({ shape, ...options, device, ...plan }, null, 2));
+        else for (const line of portLines(shape, plan, options, device)) console.log(line);
+        return;
+      }
       const plan = usage(() => planFor(shape, options));
       if (options.json) console.log(JSON.stringify({ shape, ...options, ...plan }, null, 2));
       else for (const line of lines(shape, plan, options)) console.log(line);
@@ -53,20 +76,27 @@ export function addPlanCommand(program: Command): void {
     });
 }
 
-function planFor({ d_in, d_sae, batch, k }: Shape, options: Options): Plan {
-  const dialect = dialectNamed(options.dialect);
-  const configOf = (latents: number): ReturnType<typeof trainConfig> => {
-    const prefixes = benchPrefixes(latents);
-    return trainConfig({
+function planFor(shape: Shape, options: Options): Plan {
+  const { config, start } = runOf(shape, options);
+  return planRun(config, shape.batch, options.threads, options.seconds, start);
+}
+
+/** The run that is planned, and the beginning of one like it with fewer latents. */
+function runOf(
+  { d_in, d_sae, k }: Shape,
+  { dialect: name }: Options,
+): { readonly config: TrainConfig; readonly start: Start } {
+  const dialect = dialectNamed(name);
+  const configOf = (latents: number): TrainConfig =>
+    trainConfig({
       dialect,
       d_in,
       d_sae: latents,
       k: Math.min(k, latents),
       steps: 100_000,
-      prefixes,
+      prefixes: benchPrefixes(latents),
     });
-  };
-  return planRun(configOf(d_sae), batch, options.threads, options.seconds, (latents) => {
+  const start: Start = (latents) => {
     const rng = createRng(0);
     const config = configOf(latents);
     return {
@@ -74,7 +104,27 @@ function planFor({ d_in, d_sae, batch, k }: Shape, options: Options): Plan {
       state: initialState(config, rng.uniform),
       batch: (rows) => Float32Array.from({ length: rows * d_in }, () => rng.normal()),
     };
-  });
+  };
+  return { config: configOf(d_sae), start };
+}
+
+function portLines(
+  { batch, d_sae }: Shape,
+  { parameters, memory, work, seconds, calibrated }: PortPlan,
+  { tokens, backend }: Options,
+  device: string,
+): string[] {
+  const steps = Math.ceil(tokens / batch);
+  const shapes = calibrated.shapes.map(({ d_sae: n, rows }) => `${rows} rows and ${n} latents`);
+  return [
+    `${colours.bold('backend')}     ${backend}, ${device}`,
+    `${colours.bold('parameters')}  ${parameters.toLocaleString('en')}`,
+    `${colours.bold('memory')}      ${bytes(memory.peak)} of tensors at most: ${bytes(memory.byParameters)} by parameters (${bytes(memory.state)} of them between steps), ${bytes(memory.byActs)} by ${batch} rows of ${d_sae} acts, ${bytes(memory.byRows)} by rows`,
+    `${colours.bold('operations')}  ${count(work)} in five dense products, a step`,
+    `${colours.bold('a step')}      ${duration(seconds.step)}, AuxK at work`,
+    `            predicted from ${calibrated.steps} steps of ${shapes.join('; ')}`,
+    `${colours.bold('the run')}     ${duration(seconds.step * steps)} for ${tokens.toLocaleString('en')} rows in ${steps.toLocaleString('en')} steps`,
+  ];
 }
 
 function lines({ batch }: Shape, plan: Plan, { tokens, threads }: Options): string[] {

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { afterEach, expect, test, vi } from 'vitest';
 import { addPlanCommand } from '../../gpu/plan/command.ts';
 import { workOf, type Plan } from '../../gpu/plan/plan.ts';
+import type { PortPlan } from '../../gpu/plan/port-plan.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -50,6 +51,18 @@ test('a million latents are planned for, though nothing of that size is made', a
   expect(text).toMatch(/parameters {2}4,609,002,304/);
   expect(text).toMatch(/It does not fit/);
   expect(code).toBe(1);
+});
+
+test('a plan for the port: what it measured at the shape itself is what it says', async () => {
+  const { text } = await plan('12/100/64/4', '--backend', 'wasm', '--json');
+  const { memory, seconds, calibrated, parameters } = JSON.parse(text) as PortPlan;
+  expect(calibrated.shapes[0]).toEqual({ d_sae: 100, rows: 64 });
+  expect(parameters).toBe(2 * 12 * 100 + 100 + 12);
+  // Parameters, moments and their successors are there at once, and acts more than once.
+  expect(memory.peak).toBeGreaterThan(2 * memory.state + 4 * 64 * 100);
+  expect(memory.peak).toBeLessThan(60 * (memory.state + 4 * 64 * 100));
+  expect(memory.byParameters + memory.byActs + memory.byRows).toBeCloseTo(memory.peak, 3);
+  expect(seconds.step).toBeGreaterThan(0);
 });
 
 test.each(['12/100/64', '12/100/64/101', 'a/b/c/d', '12/100/1/4'])(
