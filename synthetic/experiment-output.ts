@@ -86,17 +86,23 @@ export async function compute(
   return all;
 }
 
-/** results.json, report.html and pictures/*.svg. @param command - one that gives the same results again. */
+/**
+ * results.json, report.html and pictures/*.svg.
+ * @param command - one that gives the same results again.
+ * @param outlook - a sentence for the page's lead: times are in no results.
+ */
 export async function writeExperiment(
   results: ExperimentResults,
   folder: string,
   command: string,
+  outlook: string | null = null,
 ): Promise<void> {
   await writeTextAtomically(join(folder, 'results.json'), `${JSON.stringify(results, null, 1)}\n`);
   // Loaded here: the plotting library is slow to start, and not every command draws.
   const { experimentReport } = await import('./report/report.ts');
   const { experimentPictures } = await import('./report/pictures.ts');
-  await writeTextAtomically(join(folder, 'report.html'), experimentReport(results, command));
+  const page = experimentReport(results, command, outlook);
+  await writeTextAtomically(join(folder, 'report.html'), page);
   await mkdir(join(folder, 'pictures'), { recursive: true });
   for (const [name, svg] of experimentPictures(results)) {
     const file = name.endsWith('.svg') ? name : `${name}.svg`;

@@ -35,17 +35,18 @@ export function createRng(seed: number): Rng {
 
 /** The generator itself, from its four state words. Exported so that published vectors can check it. */
 export function xoshiro128(state: Uint32Array): () => number {
-  let [s0, s1, s2, s3] = state;
+  // In a typed array: variables of a closure that outgrow 31 bits are boxed anew at every draw.
+  const s = Int32Array.from(state);
   return () => {
+    const s1 = s[1];
     const product = Math.imul(s1, 5);
     const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
-    const shifted = s1 << 9;
-    s2 ^= s0;
-    s3 ^= s1;
-    s1 ^= s2;
-    s0 ^= s3;
-    s2 ^= shifted;
-    s3 = (s3 << 11) | (s3 >>> 21);
+    s[2] ^= s[0];
+    s[3] ^= s1;
+    s[1] = s1 ^ s[2];
+    s[0] ^= s[3];
+    s[2] ^= s1 << 9;
+    s[3] = (s[3] << 11) | (s[3] >>> 21);
     return result;
   };
 }

@@ -17,9 +17,11 @@ import {
   type ComputeFlags,
 } from './experiment-output.ts';
 import { crossed, experimentSettings, type ExperimentSettings } from './experiments/settings.ts';
+import { readStores } from './experiments/store.ts';
 import { resultsOf } from './experiments/summarise.ts';
 import { chooseKernels } from './kernels/measure.ts';
 import { stepBackends, type StepBackend } from './kernels/open.ts';
+import { outlookOf } from './outlook.ts';
 import type { WorldDefaults } from './worlds/params.ts';
 import { createWorld, openWorld, worldDefaults, worldPresets } from './worlds/presets.ts';
 
@@ -95,9 +97,11 @@ async function run(world: string, flags: RunFlags): Promise<void> {
   const cells = await compute(settings, folder, flags, (line) => console.error(line));
   if (cells === null) return;
   const results = resultsOf(settings, cells);
-  await writeExperiment(results, folder, commandLine(world, flags));
+  const outlook = outlookOf(settings, (await readStores([folder])).seconds);
+  await writeExperiment(results, folder, commandLine(world, flags), outlook);
   if (flags.json) console.log(JSON.stringify(results));
   else console.log(experimentText(results, folder));
+  if (outlook !== null) console.error(outlook);
 }
 
 async function settingsOf(name: string, flags: RunFlags): Promise<ExperimentSettings> {

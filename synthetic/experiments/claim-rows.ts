@@ -158,9 +158,9 @@ function mini(
   return {
     rows: [
       { ...row, architecture: architectureNamed('batchtopk'), theirs: plain },
-      { ...row, architecture: architectureNamed('matryoshka'), theirs: nested },
+      { ...row, architecture: architectureNamed('matryoshka-each'), theirs: nested },
     ],
-    pairs: [{ treatment: 'matryoshka', baseline: 'batchtopk' }],
+    pairs: [{ treatment: 'matryoshka-each', baseline: 'batchtopk' }],
     expected,
   };
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Dialect } from '../../reference/dialects.ts';
+import { architectureNamed } from '../architectures/catalogue.ts';
 import { activationOf, architectureRecord } from '../architectures/record.ts';
 import { createWorld, worldDefaults, worldNamed } from '../worlds/presets.ts';
 import { claimPlans, type ClaimPlan } from './claim-rows.ts';
@@ -24,9 +25,15 @@ export interface ClaimOptions {
 export function planFor(world: string, dialect?: Dialect): ClaimPlan {
   const plan = claimPlans[world];
   if (dialect === undefined) return plan;
-  const pairs = plan.pairs.filter(({ treatment }) => treatment === 'matryoshka');
+  // Whose auxiliary losses are the dialect's own.
+  const asDecided = (slug: string): string => (slug === 'matryoshka-each' ? 'matryoshka' : slug);
+  const pairs = plan.pairs
+    .map((pair) => ({ ...pair, treatment: asDecided(pair.treatment) }))
+    .filter(({ treatment }) => treatment === 'matryoshka');
   const slugs = pairs.flatMap(({ treatment, baseline }) => [treatment, baseline]);
-  const rows = plan.rows.filter(({ architecture }) => slugs.includes(architecture.slug));
+  const rows = plan.rows
+    .map((row) => ({ ...row, architecture: architectureNamed(asDecided(row.architecture.slug)) }))
+    .filter(({ architecture }) => slugs.includes(architecture.slug));
   return { ...plan, pairs, rows: rows.map((row) => ({ ...row, theirs: {} })) };
 }
 

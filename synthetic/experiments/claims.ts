@@ -37,8 +37,9 @@ const STATEMENTS: readonly Statement[] = [
   {
     number: 1,
     claim: 'Matryoshka SAEs absorb less: a parent’s latent stays on when a child is on',
-    decides: { fullAbsorption: 'down' },
-    beside: { cleanGap: 'down', absorptionFraction: 'down' },
+    // Of roots, as the runs compared with count it: a narrow SAE has no latent for most parents further down.
+    decides: { rootAbsorption: 'down' },
+    beside: { fullAbsorption: 'down', cleanGap: 'down', absorptionFraction: 'down' },
   },
   {
     number: 2,

@@ -19,8 +19,15 @@ import { drawnArchitectures, typicalRun } from './selection.ts';
 import { acceptanceBody, controlsBody, metricTables, settingsBody } from './tables.ts';
 import { controlsHold, overallVerdict, verdictBody } from './verdict.ts';
 
-/** @param command - how to make the page again, printed at its foot. */
-export function experimentReport(results: ExperimentResults, command: string): string {
+/**
+ * @param command - how to make the page again, printed at its foot.
+ * @param outlook - a sentence on what a longer run would take.
+ */
+export function experimentReport(
+  results: ExperimentResults,
+  command: string,
+  outlook: string | null = null,
+): string {
   const { experiment, world, architectures } = results;
   const verdict = overallVerdict(results);
   const names = architectures.map(({ name }) => name);
@@ -30,7 +37,7 @@ export function experimentReport(results: ExperimentResults, command: string): s
         ? `Five claims about Matryoshka SAEs, on the world ${world.name}`
         : `${listed(names)} on the world ${world.name}`,
     kicker: `matryoshka synthetic ${experiment}`,
-    lead: lead(results),
+    lead: [lead(results), ...(outlook === null ? [] : [outlook])].join(' '),
     ...(verdict === undefined ? {} : { verdict }),
     sections: sections(results),
     footer: {

@@ -38,7 +38,7 @@ const up = [0.1, 0.2, 0.15, 0.12, 0.18];
 const down = up.map((value) => -value);
 const either = [0.1, -0.1, 0.05, -0.06, 0.01];
 const asClaimed = {
-  fullAbsorption: down,
+  rootAbsorption: down,
   maxDecoderCosine: down,
   probeTop1: up,
   erasure1: up,
@@ -53,7 +53,7 @@ describe('the verdict on a claim', () => {
   test('is not reproduced where the whole interval is on the other side', () => {
     expect(
       verdictsOf({
-        fullAbsorption: up,
+        rootAbsorption: up,
         maxDecoderCosine: up,
         probeTop1: down,
         erasure1: down,
@@ -65,7 +65,7 @@ describe('the verdict on a claim', () => {
   test('is undecided where the interval holds no effect, where nothing differs, or nothing is defined', () => {
     const [absorption, , probing, erasure] = verdictsOf({
       ...asClaimed,
-      fullAbsorption: either,
+      rootAbsorption: either,
       probeTop1: [0, 0, 0, 0, 0],
       erasure1: [],
     });
