@@ -9,6 +9,8 @@ import type { Dialect } from '../reference/dialects.ts';
 import { eachParam, paramNames, type SaeTensors } from './params.ts';
 import { sumOfSquares } from './product.ts';
 import { tidy } from './tidy.ts';
+import { adamStep } from './webgpu/adam.ts';
+import { onWebgpu } from './webgpu/program.ts';
 
 export { learningRate, type Schedule };
 
@@ -55,6 +57,27 @@ export function adamUpdate(
   const { beta1, beta2, epsilon } = dialect.adam;
   const correction1 = 1 - power(beta1, step + 1);
   const correction2 = Math.sqrt(1 - power(beta2, step + 1));
+  if (onWebgpu()) {
+    const constants = {
+      newM: 1 - beta1,
+      oldV: beta2,
+      newV: 1 - beta2,
+      rate: rate / correction1,
+      root: correction2,
+      epsilon,
+    };
+    const stepped = Object.fromEntries(
+      paramNames.map((name) => [
+        name,
+        adamStep<tf.Tensor>([params[name], m[name], v[name], gradients[name]], constants),
+      ]),
+    );
+    return {
+      params: eachParam((name) => stepped[name].p),
+      m: eachParam((name) => stepped[name].m),
+      v: eachParam((name) => stepped[name].v),
+    };
+  }
   const nextM = eachParam((name) =>
     tf.add(m[name], tf.mul(tf.sub(gradients[name], m[name]), 1 - beta1)),
   );

@@ -11,6 +11,9 @@ import { columnSums, product, sumOfSquares } from './product.ts';
 import { scatterRows, selectionScores } from './select.ts';
 import { runningSums, sparseRows } from './sparse-rows.ts';
 import { tidy } from './tidy.ts';
+import { decodeWithoutBias } from './webgpu/decode.ts';
+import { onWebgpu } from './webgpu/program.ts';
+import { flagLargestOfRows } from './webgpu/select-rows.ts';
 
 export interface Auxk {
   /** Before alpha; 0 if no latent is dead. NaN or infinite if the residual has no variance to divide by. */
@@ -62,6 +65,7 @@ export function auxk(
 
 /** ê = latents · W_dec: (rows, d_in). */
 function reconstruct(latents: tf.Tensor2D, W_dec: tf.Tensor2D): tf.Tensor2D {
+  if (onWebgpu()) return decodeWithoutBias(latents, W_dec);
   const sparse = sparseRows(latents);
   if (sparse === null) return product(latents, W_dec);
   const [d_sae, d_in] = W_dec.shape;
@@ -92,6 +96,7 @@ function chooseDead(values: tf.Tensor2D, dead: tf.Tensor1D, count: number): tf.T
   const [rows, d_sae] = values.shape;
   if (count === 0) return tf.zeros([rows, d_sae]);
   if (computesOnHost()) return chooseDeadOnHost(values, dead, count);
+  if (onWebgpu()) return flagLargestOfRows(values, dead, count);
   // Dead ones keep their value exactly, all others fall below every value.
   const last = tf.mul(tf.sub(dead, 1), 3e38);
   const { indices } = tf.topk(tf.add(tf.mul(values, dead), last), count, false);

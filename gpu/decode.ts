@@ -1,6 +1,6 @@
 /**
- * Reconstruction from every prefix, by one running sum over groups: dense products on devices, sums over the few latents that are
- * not 0 on the host.
+ * Reconstruction from every prefix, by one running sum over groups: sums over the few latents that are not 0 on the host and
+ * on WebGPU, dense products on other devices.
  * @module
  */
 import * as tf from '@tensorflow/tfjs-core';
@@ -8,6 +8,8 @@ import { groups, requirePrefixes } from '../reference/prefixes.ts';
 import type { SaeTensors } from './params.ts';
 import { product } from './product.ts';
 import { runningSums, sparseRows } from './sparse-rows.ts';
+import * as webgpu from './webgpu/decode.ts';
+import { onWebgpu } from './webgpu/program.ts';
 
 /**
  * x̂_g = x̂_{g-1} + A_g W_g with x̂_0 = b_dec.
@@ -25,6 +27,7 @@ export function decodePrefixes(
   if (latents.shape[1] !== d_sae) {
     throw new RangeError(`latents: expected d_sae = ${d_sae} columns, got ${latents.shape[1]}`);
   }
+  if (onWebgpu()) return webgpu.decodePrefixes(latents, params, prefixes);
   const rows = latents.shape[0];
   const sparse = sparseRows(latents);
   if (sparse !== null) {

@@ -1,7 +1,7 @@
 /**
- * Gradients of the total loss for the four parameters, derived by hand; no tape records the forward pass. On devices products
- * are dense, one per group, and a mask of the selected latents stands where the reference skips what is not selected; on
- * the host loops visit the selected latents alone.
+ * Gradients of the total loss for the four parameters, derived by hand; no tape records the forward pass. On the host
+ * and on WebGPU loops visit the selected latents alone; on other devices products are dense, one per group, and a mask of
+ * the selected latents stands where the reference skips what is not selected.
  * @module
  */
 import * as tf from '@tensorflow/tfjs-core';
@@ -13,6 +13,8 @@ import type { SaeTensors } from './params.ts';
 import { columnSums, product } from './product.ts';
 import { addGradients, sparseRows } from './sparse-rows.ts';
 import { tidy } from './tidy.ts';
+import { gradientsByLatent, type Term } from './webgpu/gradients.ts';
+import { onWebgpu } from './webgpu/program.ts';
 
 export interface Forward {
   /** (rows, d_in). */
@@ -57,9 +59,10 @@ export function gradients(
 ): SaeTensors {
   return tidy(() => {
     const sums = upstream(forward, coefficients, dialect);
-    const { W_enc, b_enc, W_dec } =
-      sparseGradients(forward, params, prefixes, sums, dialect) ??
-      denseGradients(forward, params, prefixes, sums, dialect);
+    const { W_enc, b_enc, W_dec } = onWebgpu()
+      ? webgpuGradients(forward, params, prefixes, sums, dialect)
+      : (sparseGradients(forward, params, prefixes, sums, dialect) ??
+        denseGradients(forward, params, prefixes, sums, dialect));
     const b_dec = columnSums(sums[0]);
     return {
       W_enc,
@@ -114,6 +117,25 @@ function sparseGradients(
     b_enc: tf.tensor1d(out.b_enc),
     W_dec: tf.tensor2d(out.W_dec, [d_sae, d_in]),
   };
+}
+
+function webgpuGradients(
+  { x, latents, auxk }: Forward,
+  params: SaeTensors,
+  prefixes: readonly number[],
+  sums: readonly tf.Tensor2D[],
+  dialect: Dialect,
+): WithoutDecoderBias {
+  const terms: Term[] = [{ latents, passes: latents, upstream: sums.slice(1), ends: prefixes }];
+  if (auxk !== null) {
+    terms.push({
+      latents: auxk.latents,
+      passes: dialect.auxk.values === 'acts' ? auxk.latents : auxk.chosen,
+      upstream: [auxk.gradient],
+      ends: [params.W_dec.shape[0]],
+    });
+  }
+  return tidy(() => gradientsByLatent(terms, encoderInput(x, params, dialect), params.W_dec));
 }
 
 function denseGradients(

@@ -1,6 +1,7 @@
 /**
- * Which acts become latents. Where tensors lie in host memory it selects there, ties as in the reference; elsewhere it
- * uses the device's topk, whose choice among equal values is the device's own (TensorFlow: lower index first).
+ * Which acts become latents. Where tensors lie in host memory it selects there, on WebGPU by own programs, ties as in the
+ * reference; elsewhere it uses the device's topk, whose choice among equal values is the device's own (TensorFlow: lower
+ * index first).
  *
  * One score that is NaN or infinite makes every latent NaN: topk ranks NaN anywhere, or drops it, and would hide it.
  * @module
@@ -11,6 +12,9 @@ import { selectionCount } from '../reference/select.ts';
 import { relu } from './encode.ts';
 import { computesOnHost, cutBelowLargest } from './largest.ts';
 import { rowNorms } from './product.ts';
+import { onWebgpu } from './webgpu/program.ts';
+import { keepLargestOfRows } from './webgpu/select-rows.ts';
+import { keepLargest } from './webgpu/select.ts';
 
 export { selectionCount };
 
@@ -39,6 +43,7 @@ export function batchTopK(acts: tf.Tensor2D, k: number, scores: tf.Tensor2D = ac
   const [rows, d_sae] = acts.shape;
   const K = selectionCount(k, rows, d_sae);
   if (computesOnHost()) return keepOnHost(acts, scores, K, rows * d_sae);
+  if (onWebgpu() && K > 0) return keepLargest(acts, scores, K) as tf.Tensor2D;
   return tf.tidy(() =>
     tf.reshape(
       keepOnDevice(tf.reshape(acts, [1, rows * d_sae]), tf.reshape(scores, [1, rows * d_sae]), K),
@@ -56,6 +61,9 @@ export function topK(acts: tf.Tensor2D, k: number, scores: tf.Tensor2D = acts): 
   selectionCount(k, 1, acts.shape[1]);
   if (!Number.isInteger(k)) throw new RangeError(`k: expected a whole number for TopK, got ${k}`);
   if (computesOnHost()) return keepOnHost(acts, scores, k, acts.shape[1]);
+  if (onWebgpu() && k > 0) {
+    return tf.tidy(() => tf.add(keepLargestOfRows(acts, scores, k), poisonOf(acts, scores)));
+  }
   return tf.tidy(() => keepOnDevice(acts, scores, k));
 }
 
@@ -121,13 +129,17 @@ function keepOnHost(
 /** Each row competes for its own K places. Selected acts that are 0 stay 0, so they need no removing. */
 function keepOnDevice(acts: tf.Tensor2D, scores: tf.Tensor2D, K: number): tf.Tensor2D {
   const [rows, cols] = acts.shape;
-  // 0, or NaN if any score or act is not finite.
-  const poison = tf.sum(tf.sum(tf.mul(scores === acts ? acts : tf.add(scores, acts), 0), 1));
+  const poison = poisonOf(acts, scores);
   if (K === 0) return tf.add(tf.zeros([rows, cols]), poison);
   const { indices } = tf.topk(scores, K, false);
   const chosen = scatterRows(indices, tf.ones([rows, K]), cols);
   // A score that is not positive never counts, whatever its act is.
   return tf.add(tf.mul(tf.mul(acts, chosen), tf.step(scores)), poison);
+}
+
+/** 0, or NaN if any score or act is not finite. */
+function poisonOf(acts: tf.Tensor2D, scores: tf.Tensor2D): tf.Scalar {
+  return tf.sum(tf.sum(tf.mul(scores === acts ? acts : tf.add(scores, acts), 0), 1));
 }
 
 /** values[b, i] at column indices[b, i] of row b, 0 elsewhere: (rows, K) → (rows, cols). */

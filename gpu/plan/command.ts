@@ -109,20 +109,19 @@ function runOf(
 }
 
 function portLines(
-  { batch, d_sae }: Shape,
+  { batch }: Shape,
   { parameters, memory, work, seconds, calibrated }: PortPlan,
   { tokens, backend }: Options,
   device: string,
 ): string[] {
   const steps = Math.ceil(tokens / batch);
-  const shapes = calibrated.shapes.map(({ d_sae: n, rows }) => `${rows} rows and ${n} latents`);
   return [
     `${colours.bold('backend')}     ${backend}, ${device}`,
     `${colours.bold('parameters')}  ${parameters.toLocaleString('en')}`,
-    `${colours.bold('memory')}      ${bytes(memory.peak)} of tensors at most: ${bytes(memory.byParameters)} by parameters (${bytes(memory.state)} of them between steps), ${bytes(memory.byActs)} by ${batch} rows of ${d_sae} acts, ${bytes(memory.byRows)} by rows`,
+    `${colours.bold('memory')}      ${bytes(memory.peak)} of tensors within a step, AuxK at work; ${bytes(memory.state)} between steps`,
     `${colours.bold('operations')}  ${count(work)} in five dense products, a step`,
-    `${colours.bold('a step')}      ${duration(seconds.step)}, AuxK at work`,
-    `            predicted from ${calibrated.steps} steps of ${shapes.join('; ')}`,
+    `${colours.bold('a step')}      ${duration(seconds.step)}`,
+    `            predicted from ${calibrated.steps} steps of ${batch} rows, with ${calibrated.d_sae.join(' and ')} latents`,
     `${colours.bold('the run')}     ${duration(seconds.step * steps)} for ${tokens.toLocaleString('en')} rows in ${steps.toLocaleString('en')} steps`,
   ];
 }

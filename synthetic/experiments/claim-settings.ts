@@ -34,7 +34,12 @@ export function planFor(world: string, dialect?: Dialect): ClaimPlan {
   const rows = plan.rows
     .map((row) => ({ ...row, architecture: architectureNamed(asDecided(row.architecture.slug)) }))
     .filter(({ architecture }) => slugs.includes(architecture.slug));
-  return { ...plan, pairs, rows: rows.map((row) => ({ ...row, theirs: {} })) };
+  return {
+    ...plan,
+    pairs,
+    rows: rows.map((row) => ({ ...row, theirs: {} })),
+    expected: plan.expectedOfBatchTopK,
+  };
 }
 
 /** Everything but kernels. @throws {@link UsageError} naming the setting and its value. */

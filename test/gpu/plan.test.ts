@@ -56,12 +56,11 @@ test('a million latents are planned for, though nothing of that size is made', a
 test('a plan for the port: what it measured at the shape itself is what it says', async () => {
   const { text } = await plan('12/100/64/4', '--backend', 'wasm', '--json');
   const { memory, seconds, calibrated, parameters } = JSON.parse(text) as PortPlan;
-  expect(calibrated.shapes[0]).toEqual({ d_sae: 100, rows: 64 });
+  expect(calibrated.d_sae).toEqual([100, 50]);
   expect(parameters).toBe(2 * 12 * 100 + 100 + 12);
   // Parameters, moments and their successors are there at once, and acts more than once.
   expect(memory.peak).toBeGreaterThan(2 * memory.state + 4 * 64 * 100);
   expect(memory.peak).toBeLessThan(60 * (memory.state + 4 * 64 * 100));
-  expect(memory.byParameters + memory.byActs + memory.byRows).toBeCloseTo(memory.peak, 3);
   expect(seconds.step).toBeGreaterThan(0);
 });
 
