@@ -42,7 +42,7 @@ function backendLines(record: BackendRecord): string[] {
     status
   ];
   const what = device === null ? '' : `${device}; ${version ?? ''}`;
-  const head = `${name.padEnd(12)}${paint(status.padEnd(15))}${`${seconds.toFixed(1)} s`.padStart(7)}  ${what}`;
+  const head = `${name.padEnd(20)}${paint(status.padEnd(15))}${`${seconds.toFixed(1)} s`.padStart(7)}  ${what}`;
   const notes = [
     ...(reason === null ? [] : [`why:    ${reason}`]),
     ...(remedy === null ? [] : [`remedy: ${remedy}`]),

@@ -45,8 +45,11 @@ export interface Diagnosis {
 
 /** Opens every backend in turn and leaves the one that `auto` takes in use. */
 export async function diagnose(): Promise<Diagnosis> {
-  const backends: BackendRecord[] = [examineThreads()];
-  for (const name of backendNames) backends.push(await examine(name));
+  const threads = examineThreads();
+  const port: BackendRecord[] = [];
+  for (const name of backendNames) port.push(await examine(name));
+  const tensorflow = port.find(({ name }) => name === 'tensorflow')!;
+  const backends = [threads, together(threads, tensorflow), ...port];
   return {
     backends,
     auto: await chosenByAuto(backends),
@@ -74,6 +77,15 @@ function examineThreads(): BackendRecord {
     remedy: works ? null : 'report this with the output of `matryoshka doctor`',
     seconds: Math.round(performance.now() - start) / 1000,
   };
+}
+
+/** Own kernels with TensorFlow's products work where both do. */
+function together(threads: BackendRecord, tensorflow: BackendRecord): BackendRecord {
+  const name = 'threads+tensorflow';
+  const missing = [threads, tensorflow].find(({ status }) => status !== 'works');
+  if (missing !== undefined) return { ...missing, name, seconds: 0 };
+  const device = `${threads.device}, large products by ${tensorflow.version}`;
+  return { ...threads, name, device, seconds: 0 };
 }
 
 async function examine(name: BackendName): Promise<BackendRecord> {

@@ -52,6 +52,7 @@ describe('matryoshka synthetic run', () => {
     await synthetic(...small, '--out', out);
     expect(printed.err).toEqual([
       expect.stringContaining('0 of 4 cells to train on 1 threads, 4 found'),
+      expect.stringMatching(/^A run took .* for 3 steps, .* 4,000 steps would take about /),
     ]);
     expect(read('whole', 'results.json')).toBe(before);
 
@@ -94,8 +95,9 @@ test('matryoshka synthetic claims answers with its verdict, and its results name
   );
   const { claims, acceptance } = readResults(JSON.parse(read('claims', 'results.json')), 'it');
   expect(claims.map(({ number }) => number)).toEqual([1, 2, 3, 4, 5]);
-  expect(claims.every(({ expected }) => expected)).toBe(true);
-  expect(status).toBe(claims.every(({ verdict }) => verdict === 'shown') ? 0 : 1);
+  const expected = claims.filter((claim) => claim.expected);
+  expect(expected.map(({ number }) => number)).toEqual([1, 2, 4, 5]);
+  expect(status).toBe(expected.every(({ verdict }) => verdict === 'shown') ? 0 : 1);
   // Nothing published has these settings.
   expect(acceptance).toEqual([]);
   expect(printed.err[0]).toMatch(/^batchtopk: kernel (reference|threads) \(.* ms a step/);
