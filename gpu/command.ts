@@ -47,5 +47,5 @@ function backendLines(record: BackendRecord): string[] {
     ...(reason === null ? [] : [`why:    ${reason}`]),
     ...(remedy === null ? [] : [`remedy: ${remedy}`]),
   ];
-  return [head.trimEnd(), ...notes.map((note) => ' '.repeat(12) + note)];
+  return [head.trimEnd(), ...notes.map((note) => ' '.repeat(20) + note)];
 }
