@@ -39,7 +39,7 @@ export type Phase = (typeof phases)[number];
 interface Exports extends Record<Phase, (task: number, chunk: number, thread: number) => void> {
   gatherRows(task: number): number;
   byLatent(task: number): void;
-  dot(a: number, b: number, n: number): number;
+  sumOfSquares(a: number, n: number): number;
   adam(task: number, p: number, m: number, v: number, g: number, n: number): void;
   normaliseRow(row: number, epsilon: number, n: number): void;
   projectRow(gradient: number, row: number, epsilon: number, n: number): void;

@@ -235,7 +235,7 @@ export const operators: Readonly<Record<string, EngineOperator>> = {
       const length = Math.ceil(gradient.data.length / 4) * 4;
       const at = zeros(engine, length);
       engine.f32(at, gradient.data.length).set(gradient.data);
-      square += engine.kernels.dot(at, at, length);
+      square += engine.kernels.sumOfSquares(at, length);
     }
     const norm = Math.sqrt(square);
     const clip = Math.fround(clipFactor(norm, number(call, 'max_norm')));

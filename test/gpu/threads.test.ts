@@ -391,3 +391,14 @@ test('what memory cannot hold is refused before anything is allocated', () => {
   expect(() => engine.alloc(5 * 2 ** 30)).toThrow('expected at most 4 GiB');
   expect(engine.alloc(64)).toBeGreaterThan(0);
 });
+
+test('squares that float32 cannot hold are summed in float64', () => {
+  const engine = engineWith(1);
+  const at = engine.alloc(8 * 4);
+  engine.f32(at, 8).set([3e30, 4e30, 0, 0, 0, 0, 0, 0]);
+  expect(Math.sqrt(engine.kernels.sumOfSquares(at, 8))).toBeCloseTo(5e30, -24);
+  engine.f32(at, 8).fill(2);
+  expect(engine.kernels.sumOfSquares(at, 8)).toBe(32);
+  engine.f32(at, 8)[5] = NaN;
+  expect(engine.kernels.sumOfSquares(at, 8)).toBeNaN();
+});

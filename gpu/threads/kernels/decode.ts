@@ -1,5 +1,5 @@
 /** decode and loss: reconstructions of every prefix, their errors and losses, and the suffix sums gradients need. */
-import { addEntries, copy, dot, madd } from './vector';
+import { addEntries, copy, madd, sumOfSquares } from './vector';
 
 @unmanaged
 export class RowsTask {
@@ -81,7 +81,7 @@ function difference(a: usize, b: usize, n: i32): f64 {
   for (let i: usize = 0; i < (<usize>n) << 2; i += 16) {
     v128.store(a + i, f32x4.sub(v128.load(a + i), v128.load(b + i)));
   }
-  return <f64>dot(a, a, n);
+  return sumOfSquares(a, n);
 }
 
 function squaredDistance(a: usize, b: usize, n: i32): f64 {

@@ -3,7 +3,7 @@
  * nothing. A chunk is some panels of 12 latents.
  */
 import { startsFromCounts, startsFromEnds } from './select';
-import { addScaled, addScaled4, copy, dot, dot4, sumOfLanes, zero } from './vector';
+import { addScaled, addScaled4, copy, dot, dot4, sumOfLanes, sumOfSquares, zero } from './vector';
 
 const LATENTS = 12;
 
@@ -241,7 +241,7 @@ function finished(t: LatentsTask, j: i32, enc: usize): f64 {
   const g = t.gW_dec + <usize>j * bytes;
   if (t.raw) copy(t.raw + <usize>j * bytes, g, n);
   if (t.project) projectRow(g, t.W_dec + <usize>j * bytes, t.epsilon, n);
-  return <f64>dot(g, g, n) + <f64>dot(enc, enc, n);
+  return sumOfSquares(g, n) + sumOfSquares(enc, n);
 }
 
 /** The index from 0 of the first prefix that holds latent j. */

@@ -7,4 +7,4 @@ export { adam, normaliseRow, updateLatents } from './adam';
 export { addBias, gatherColumns, spreadRows, unpanel } from './dense';
 export { errorColumns, gatherDead, missRows } from './auxk';
 export { addGram, addProduct, packTiles } from './products';
-export { dot } from './vector';
+export { sumOfSquares } from './vector';

@@ -38,6 +38,18 @@ export function dot(a: usize, b: usize, n: i32): f32 {
   return sumOfLanes(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)));
 }
 
+/** Σ a_i², finite for all finite values: where float32 cannot hold it, squares are taken in float64. */
+export function sumOfSquares(a: usize, n: i32): f64 {
+  const single = dot(a, a, n);
+  if (single <= f32.MAX_VALUE) return <f64>single;
+  let sum: f64 = 0;
+  for (const end = a + ((<usize>n) << 2); a < end; a += 4) {
+    const value = <f64>load<f32>(a);
+    sum += value * value;
+  }
+  return sum;
+}
+
 /** y ← y + factor · x. */
 export function addScaled(y: usize, x: usize, factor: f32, n: i32): void {
   const f = f32x4.splat(factor);
