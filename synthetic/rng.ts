@@ -38,16 +38,16 @@ export function xoshiro128(state: Uint32Array): () => number {
   // In a typed array: variables of a closure that outgrow 31 bits are boxed anew at every draw.
   const s = Int32Array.from(state);
   return () => {
+    const s0 = s[0];
     const s1 = s[1];
+    const s2 = s[2] ^ s0;
+    const s3 = s[3] ^ s1;
     const product = Math.imul(s1, 5);
-    const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
-    s[2] ^= s[0];
-    s[3] ^= s1;
-    s[1] = s1 ^ s[2];
-    s[0] ^= s[3];
-    s[2] ^= s1 << 9;
-    s[3] = (s[3] << 11) | (s[3] >>> 21);
-    return result;
+    s[0] = s0 ^ s3;
+    s[1] = s1 ^ s2;
+    s[2] = s2 ^ (s1 << 9);
+    s[3] = (s3 << 11) | (s3 >>> 21);
+    return Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
   };
 }
 

@@ -11,7 +11,7 @@ import type { Rng } from '../rng.ts';
 import { candidatePicker } from './candidates.ts';
 import type { Forest } from './forest.ts';
 import type { LowRankCorrelation } from './low-rank-correlation.ts';
-import { belowUpperTail } from './tail-table.ts';
+import { belowUpperTail, surelyNotBelow } from './tail-table.ts';
 import type { FireRow } from './world.ts';
 
 export interface SynthFiring {
@@ -34,20 +34,35 @@ export function synthRows(
   const { firstChild, childCount, exclusive } = forest;
   const free = Array.from({ length: thresholds.length - forest.size }, (_, i) => forest.size + i);
   const tryCandidates = candidatePicker(free, thresholds, correlation);
-  const { width, factor } = inFours(correlation, thresholds.length);
+  const { width, half, factor, rest } = inFours(correlation, thresholds.length);
   const shared = new Float64Array(width);
+  /** |ε| from `half` on. */
+  let restLength = 0;
   // Features of the forest that are on, level by level, and their activations.
   const on = new Int32Array(forest.size);
   const activation = new Float64Array(forest.size);
   let count = 0;
 
-  /** v < P(the feature's normal exceeds its threshold | shared). Four sums, as additions in a row wait for each other. */
+  /**
+   * v < P(the feature's normal exceeds its threshold | shared). Four sums, as additions in a row wait for each other.
+   * Half the products settle most features: the others add no more than |U| |ε| of that half (Cauchy–Schwarz).
+   */
   function exceeds(feature: number, v: number): boolean {
     let a = 0;
     let b = 0;
     let c = 0;
     let d = 0;
-    for (let r = 0, at = feature * width; r < width; r += 4, at += 4) {
+    let at = feature * width;
+    let r = 0;
+    for (; r < half; r += 4, at += 4) {
+      a += factor[at] * shared[r];
+      b += factor[at + 1] * shared[r + 1];
+      c += factor[at + 2] * shared[r + 2];
+      d += factor[at + 3] * shared[r + 3];
+    }
+    const most = a + b + (c + d) + rest[feature] * restLength;
+    if (surelyNotBelow(v, (thresholds[feature] - most) / own[feature])) return false;
+    for (; r < width; r += 4, at += 4) {
       a += factor[at] * shared[r];
       b += factor[at + 1] * shared[r + 1];
       c += factor[at + 2] * shared[r + 2];
@@ -71,6 +86,7 @@ export function synthRows(
       shared[r] = rng.normal();
       square += shared[r] * shared[r];
     }
+    restLength = lengthFrom(shared, half);
     count = 0;
     for (let root = 0; root < forest.roots; root++) draw(root, 1);
     for (let at = 0; at < count; at++) {
@@ -94,15 +110,31 @@ export function synthRows(
   };
 }
 
-/** U with rows padded by zeros to a multiple of four. */
-function inFours(
-  { rank, factor }: LowRankCorrelation,
-  features: number,
-): { width: number; factor: Float64Array } {
+interface InFours {
+  /** Values of a row, a multiple of four, and those of them that are multiplied first. */
+  readonly width: number;
+  readonly half: number;
+  /** U, (features, width): rows padded by zeros. */
+  readonly factor: Float64Array;
+  /** |U_i| from `half` on, (features): a shade above it, so that no rounding makes a product larger than its bound. */
+  readonly rest: Float64Array;
+}
+
+function inFours({ rank, factor }: LowRankCorrelation, features: number): InFours {
   const width = Math.ceil(rank / 4) * 4;
+  const half = Math.floor(width / 8) * 4;
   const padded = new Float64Array(features * width);
+  const rest = new Float64Array(features);
   for (let f = 0; f < features; f++) {
-    padded.set(factor.subarray(f * rank, (f + 1) * rank), f * width);
+    const u = padded.subarray(f * width, (f + 1) * width);
+    u.set(factor.subarray(f * rank, (f + 1) * rank));
+    rest[f] = lengthFrom(u, half) * (1 + 1e-9);
   }
-  return { width, factor: padded };
+  return { width, half, factor: padded, rest };
+}
+
+function lengthFrom(values: Float64Array, start: number): number {
+  let square = 0;
+  for (let i = start; i < values.length; i++) square += values[i] * values[i];
+  return Math.sqrt(square);
 }

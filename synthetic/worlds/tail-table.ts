@@ -19,3 +19,9 @@ export function belowUpperTail(value: number, t: number): boolean {
   if (value < table[cell + 1]) return true;
   return value < table[cell] && value < upperTail(t);
 }
+
+/** Whether value >= P(Z > t) can be told from the table alone: never true where {@link belowUpperTail} is. */
+export function surelyNotBelow(value: number, t: number): boolean {
+  if (!(t >= -LIMIT && t < LIMIT)) return t >= LIMIT && value >= table[2 * LIMIT * STEPS];
+  return value >= table[Math.floor((t + LIMIT) * STEPS)];
+}
