@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 const sources = ['reference', 'gpu', 'conformance', 'synthetic', 'training', 'preflight', 'test'];
 
 export default tseslint.config(
-  { ignores: ['dist', 'runs', 'node_modules', 'gpu/threads/kernels'] },
+  { ignores: ['dist', 'runs', 'node_modules', 'gpu/threads/kernels', 'synthetic/worlds/kernels'] },
   {
     files: ['cli.ts', 'vitest.config.ts', ...sources.map((room) => `${room}/**/*.ts`)],
     extends: [tseslint.configs.recommendedTypeChecked],

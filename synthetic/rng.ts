@@ -33,10 +33,28 @@ export function createRng(seed: number): Rng {
   return streamOf(absorb(new Uint32Array(4), [seed >>> 0, Math.floor(seed / 2 ** 32)]));
 }
 
+/** What a stream is at: where another program draws on, and from where this one does again. */
+export interface RngState {
+  /** (4). */
+  readonly words: Int32Array;
+  /** (1): the normal that is drawn already, NaN where there is none. */
+  readonly spare: Float64Array;
+}
+
+const states = new WeakMap<Rng, RngState>();
+
+/** Shared with the stream, not a copy. Undefined for sources of numbers that are not made here. */
+export function stateOf(rng: Rng): RngState | undefined {
+  return states.get(rng);
+}
+
 /** The generator itself, from its four state words. Exported so that published vectors can check it. */
 export function xoshiro128(state: Uint32Array): () => number {
-  // In a typed array: variables of a closure that outgrow 31 bits are boxed anew at every draw.
-  const s = Int32Array.from(state);
+  return drawsFrom(Int32Array.from(state));
+}
+
+/** In a typed array: variables of a closure that outgrow 31 bits are boxed anew at every draw. */
+function drawsFrom(s: Int32Array): () => number {
   return () => {
     const s0 = s[0];
     const s1 = s[1];
@@ -53,15 +71,16 @@ export function xoshiro128(state: Uint32Array): () => number {
 
 function streamOf(key: Uint32Array): Rng {
   // The all-zero state is the generator's one fixed point.
-  const bits = xoshiro128(key.every((word) => word === 0) ? Uint32Array.of(1, 0, 0, 0) : key);
+  const words = Int32Array.from(key.every((word) => word === 0) ? [1, 0, 0, 0] : key);
+  const bits = drawsFrom(words);
   const uniform = (): number => ((bits() >>> 5) * 2 ** 26 + (bits() >>> 6)) / 2 ** 53;
-  let spare: number | undefined;
+  const spare = Float64Array.of(NaN);
 
   function normal(): number {
-    if (spare !== undefined) {
-      const value = spare;
-      spare = undefined;
-      return value;
+    const kept = spare[0];
+    if (!Number.isNaN(kept)) {
+      spare[0] = NaN;
+      return kept;
     }
     // Marsaglia and Bray 1964: a point uniform in the unit disc gives two independent normals.
     for (;;) {
@@ -70,7 +89,7 @@ function streamOf(key: Uint32Array): Rng {
       const s = u * u + v * v;
       if (s >= 1 || s === 0) continue;
       const scale = Math.sqrt((-2 * Math.log(s)) / s);
-      spare = v * scale;
+      spare[0] = v * scale;
       return u * scale;
     }
   }
@@ -86,7 +105,7 @@ function streamOf(key: Uint32Array): Rng {
     }
   }
 
-  return {
+  const rng: Rng = {
     uniform,
     normal,
     below,
@@ -96,6 +115,8 @@ function streamOf(key: Uint32Array): Rng {
       return streamOf(absorb(key, [label.length, ...codes]));
     },
   };
+  states.set(rng, { words, spare });
+  return rng;
 }
 
 /** Hashes words into a 128-bit key, four lanes that start apart. */

@@ -31,15 +31,26 @@ export type TryCandidates = (
   candidate: (feature: number, v: number) => void,
 ) => void;
 
+/** The groups, and what bounds each at |ε| of every step of the grid: (groups, grid). */
+export interface CandidateTables {
+  /** Features, 64 of them to a group. */
+  readonly members: Int32Array;
+  readonly groups: number;
+  readonly grid: number;
+  readonly rates: Float64Array;
+  /** log(1 - rate). */
+  readonly logMisses: Float64Array;
+}
+
 /**
  * @param features - those to pick from.
  * @param thresholds - t, by feature.
  */
-export function candidatePicker(
+export function candidateTables(
   features: readonly number[],
   thresholds: Float64Array,
   { rank, factor, own }: LowRankCorrelation,
-): TryCandidates {
+): CandidateTables {
   const reach = Float64Array.from(thresholds, (_, f) => {
     let square = 0;
     for (let r = 0; r < rank; r++) square += factor[f * rank + r] ** 2;
@@ -62,7 +73,20 @@ export function candidatePicker(
       logMisses[g * grid + k] = Math.log1p(-rates[g * grid + k]);
     }
   }
+  return { members, groups, grid, rates, logMisses };
+}
 
+/** Arguments as {@link candidateTables}. */
+export function candidatePicker(
+  features: readonly number[],
+  thresholds: Float64Array,
+  correlation: LowRankCorrelation,
+): TryCandidates {
+  const { members, groups, grid, rates, logMisses } = candidateTables(
+    features,
+    thresholds,
+    correlation,
+  );
   return (length, rng, candidate) => {
     const { uniform } = rng;
     const k = Math.ceil(length / GRID_STEP);

@@ -32,8 +32,11 @@ export function synthRows(
 ): FireRow {
   const { own } = correlation;
   const { firstChild, childCount, exclusive } = forest;
-  const free = Array.from({ length: thresholds.length - forest.size }, (_, i) => forest.size + i);
-  const tryCandidates = candidatePicker(free, thresholds, correlation);
+  const tryCandidates = candidatePicker(
+    freeFeatures(thresholds.length, forest),
+    thresholds,
+    correlation,
+  );
   const { width, half, factor, rest } = inFours(correlation, thresholds.length);
   const shared = new Float64Array(width);
   /** |ε| from `half` on. */
@@ -110,7 +113,12 @@ export function synthRows(
   };
 }
 
-interface InFours {
+/** Those outside the forest. */
+export function freeFeatures(features: number, { size }: Forest): number[] {
+  return Array.from({ length: features - size }, (_, i) => size + i);
+}
+
+export interface InFours {
   /** Values of a row, a multiple of four, and those of them that are multiplied first. */
   readonly width: number;
   readonly half: number;
@@ -120,7 +128,7 @@ interface InFours {
   readonly rest: Float64Array;
 }
 
-function inFours({ rank, factor }: LowRankCorrelation, features: number): InFours {
+export function inFours({ rank, factor }: LowRankCorrelation, features: number): InFours {
   const width = Math.ceil(rank / 4) * 4;
   const half = Math.floor(width / 8) * 4;
   const padded = new Float64Array(features * width);

@@ -9,12 +9,12 @@ import type { Matrix } from '../../reference/matrix.ts';
 import { createRng, type Rng } from '../rng.ts';
 import { compensate, firingRates } from './compensation.ts';
 import { unitRows } from './directions.ts';
+import { compiledRows } from './compiled-rows.ts';
 import { buildForest, noForest, type Forest } from './forest.ts';
 import { independent, lowRankCorrelation } from './low-rank-correlation.ts';
 import { upperQuantile } from './normal.ts';
 import type { SynthParams } from './params.ts';
 import { pushApart } from './push-apart.ts';
-import { synthRows } from './synth-firing.ts';
 import type { Edge, World, WorldStatistics } from './world.ts';
 import { zipfProbabilities } from './zipf.ts';
 
@@ -60,7 +60,7 @@ export function synthWorld(params: SynthParams, seed: number): World {
     bias: unitRows(1, d_in, rng.split('bias')).data.map((value) => value * params.bias),
     statistics: statisticsOf(params, compensated.drawn, forest),
     warnings: [...compensated.warnings, ...correlation.warnings],
-    firing: (rows) => synthRows(firing, rows),
+    firing: compiledRows(firing),
   };
 }
 
