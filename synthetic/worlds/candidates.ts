@@ -13,7 +13,7 @@ import type { Rng } from '../rng.ts';
 import type { LowRankCorrelation } from './low-rank-correlation.ts';
 import { upperTail } from './normal.ts';
 
-const GROUP = 64;
+export const GROUP = 64;
 const GRID_STEP = 0.1;
 /** |ε| beyond √rank + this has probability under 1e-15; there every member is a candidate. */
 const GRID_ABOVE_MEAN = 8.5;

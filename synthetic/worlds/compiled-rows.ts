@@ -3,11 +3,11 @@
  * @module
  */
 import { stateOf, type Rng } from '../rng.ts';
-import { candidateTables } from './candidates.ts';
+import { candidateTables, GROUP } from './candidates.ts';
 import { rows as binary } from './kernels.generated.ts';
 import { upperTail } from './normal.ts';
 import { freeFeatures, inFours, synthRows, type SynthFiring } from './synth-firing.ts';
-import { upperTails } from './tail-table.ts';
+import { TAIL_LIMIT, TAIL_STEPS, upperTails } from './tail-table.ts';
 import type { FireRow } from './world.ts';
 
 /** Fewer products than this are drawn as fast without, and worlds of tests by the hundred need no memory of their own. */
@@ -15,6 +15,9 @@ const LEAST_PRODUCTS = 1024;
 
 /** Numbers of a feature before its row of U. */
 const HEAD = 6;
+
+/** Features that are screened at a time. */
+const SCREENED = 16;
 
 const PAGE = 65536;
 
@@ -69,12 +72,13 @@ function memoryOf(firing: SynthFiring): Memory {
     top = Math.ceil((top + bytes) / 16) * 16;
     return at;
   };
-  const put = (values: Float64Array | Int32Array | Uint8Array): number => {
+  const put = (values: Float64Array | Float32Array | Int32Array | Uint8Array): number => {
     const at = place(values.byteLength);
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     parts.push(() => new Uint8Array(memory.buffer, at).set(bytes));
     return at;
   };
+  const roots = Int32Array.from({ length: forest.roots }, (_, root) => root);
   const on = place(features * 4);
   const activation = place(features * 8);
   const fields = [
@@ -97,6 +101,12 @@ function memoryOf(firing: SynthFiring): Memory {
     grid,
     put(rates),
     put(logMisses),
+    put(roots),
+    place(correlation.rank * 4),
+    put(screensOf(firing, roots)),
+    put(screensOf(firing, members)),
+    put(Float64Array.of(1, ...upperTails.subarray(1))),
+    place(Math.max(roots.length, GROUP) * 4 + 64),
     on,
     activation,
   ];
@@ -133,4 +143,28 @@ function recordsOf({ thresholds, correlation, mean, sd }: SynthFiring): {
     records.set(factor.subarray(f * width, (f + 1) * width), at + HEAD);
   });
   return { width, half, records };
+}
+
+/**
+ * What float32 needs for the cell of the tail table that (t - U·ε) / √δ falls in: by blocks of SCREENED features, the cell
+ * for ε = 0 of each, then what each shared normal takes from it. The cell comes out too low rather than too high.
+ */
+function screensOf(
+  { thresholds, correlation: { rank, factor, own } }: SynthFiring,
+  features: Int32Array,
+): Float32Array {
+  // Of 128 |U| |ε| / √δ, where |U| / √δ is 10 at most and |ε| on the grid of candidates.ts.
+  const most = 10 * TAIL_STEPS * (Math.sqrt(rank) + 10);
+  const screens = new Float32Array(Math.ceil(features.length / SCREENED) * SCREENED * (rank + 1));
+  features.forEach((f, i) => {
+    const start = Math.floor(i / SCREENED) * SCREENED * (rank + 1) + (i % SCREENED);
+    const cell = (thresholds[f] / own[f] + TAIL_LIMIT) * TAIL_STEPS;
+    // Above what rounding rank + 1 terms of a sum can do; a cell that is infinite stays so.
+    const margin = 0.5 + (rank + 4) * 2 ** -23 * (Math.min(Math.abs(cell), 1e5) + most);
+    screens[start] = cell - margin;
+    for (let r = 0; r < rank; r++) {
+      screens[start + (r + 1) * SCREENED] = (factor[f * rank + r] / own[f]) * TAIL_STEPS;
+    }
+  });
+  return screens;
 }

@@ -6,10 +6,13 @@
 /** As ../tail-table.ts and ../candidates.ts have them. */
 const LIMIT: f64 = 8;
 const STEPS: f64 = 128;
+const LAST_CELL: i32 = 2048;
 const LAST: usize = 2048 << 3;
 const GROUP: i32 = 64;
 const GRID_STEP: f64 = 0.1;
 const DENSE_RATE: f64 = 0.3;
+/** 2^-53. */
+const UNIT: f64 = 1.0 / 9007199254740992.0;
 
 // JavaScript's own: a logarithm of another library would differ in its last bits.
 declare function log(x: f64): f64;
@@ -44,6 +47,14 @@ class World {
   grid: i32;
   rates: i32;
   logMisses: i32;
+  /** Roots, as members have their numbers. */
+  rootNumbers: i32;
+  /** For screening: ε in float32, rows of float32 by block, upper bounds by cell, and the cells of a group. */
+  shared32: i32;
+  rootScreens: i32;
+  memberScreens: i32;
+  bounds: i32;
+  cells: i32;
   /** What is on, in the order in which it fires, and its activations. */
   on: i32;
   activation: i32;
@@ -82,13 +93,15 @@ export function drawRow(world: World): i32 {
   for (let r = 0; r < world.rank; r += 8) {
     const value = normal();
     store<f64>(world.shared + r, value);
+    store<f32>(world.shared32 + (r >> 1), <f32>value);
     square += value * value;
     if (r >= world.half) rest += value * value;
   }
   restLength = Math.sqrt(rest);
   count = 0;
-  drawForest(world);
-  drawFree(world, Math.sqrt(square));
+  const step = <i32>Math.ceil(Math.sqrt(square) / GRID_STEP);
+  drawForest(world, step < world.grid);
+  drawFree(world, step);
   world.word0 = s0;
   world.word1 = s1;
   world.word2 = s2;
@@ -97,8 +110,10 @@ export function drawRow(world: World): i32 {
   return count;
 }
 
-function drawForest(world: World): void {
-  for (let root = 0; root < world.roots; root++) draw(world, root, uniform(), 1);
+/** Screening is exact for |ε| on the grid, where it is but once in 1e15 rows. */
+function drawForest(world: World, onGrid: bool): void {
+  if (onGrid) drawScreened(world, world.rootNumbers, world.roots, world.rootScreens, 1);
+  else for (let root = 0; root < world.roots; root++) draw(world, root, uniform(), 1);
   for (let at = 0; at < count; at++) {
     const parent = load<i32>(world.on + (at << 2));
     const activation = load<f64>(world.activation + (at << 3));
@@ -120,13 +135,16 @@ function drawForest(world: World): void {
   }
 }
 
-function drawFree(world: World, length: f64): void {
-  const step = <i32>Math.ceil(length / GRID_STEP);
+function drawFree(world: World, step: i32): void {
   for (let g = 0; g < world.groups; g++) {
     const at = (g * world.grid + step) << 3;
     const rate: f64 = step < world.grid ? load<f64>(world.rates + at) : 1;
     const end = min((g + 1) * GROUP, world.memberCount);
-    if (rate > DENSE_RATE) {
+    if (rate > DENSE_RATE && step < world.grid) {
+      const first = g * GROUP;
+      const screens = world.memberScreens + first * screenBytes(world);
+      drawScreened(world, world.members + (first << 2), end - first, screens, rate);
+    } else if (rate > DENSE_RATE) {
       for (let i = g * GROUP; i < end; i++) {
         const v = uniform();
         if (v < rate) draw(world, load<i32>(world.members + (i << 2)), v, 1);
@@ -141,6 +159,93 @@ function drawFree(world: World, length: f64): void {
       }
     }
   }
+}
+
+/**
+ * Tries features with one number each. Few of those numbers are below the feature's probability, and float32 tells so of
+ * nearly all the others: only where it cannot tell is the exact product taken.
+ */
+function drawScreened(world: World, numbers: i32, length: i32, screens: i32, rate: f64): void {
+  screen(world, length, screens);
+  const cells = world.cells;
+  const bounds = world.bounds;
+  // The generator in locals: globals are written and read back at every draw.
+  let w0 = s0;
+  let w1 = s1;
+  let w2 = s2;
+  let w3 = s3;
+  for (let i = 0; i < length; i++) {
+    let product = rotl<i32>(w1 * 5, 7) * 9;
+    const high = <u64>((<u32>product) >>> 5);
+    w2 ^= w0;
+    w3 ^= w1;
+    let shifted = w1 << 9;
+    w0 ^= w3;
+    w1 ^= w2;
+    w2 ^= shifted;
+    w3 = rotl<i32>(w3, 11);
+    product = rotl<i32>(w1 * 5, 7) * 9;
+    w2 ^= w0;
+    w3 ^= w1;
+    shifted = w1 << 9;
+    w0 ^= w3;
+    w1 ^= w2;
+    w2 ^= shifted;
+    w3 = rotl<i32>(w3, 11);
+    const v = <f64>((high << 26) | (<u64>((<u32>product) >>> 6))) * UNIT;
+    if (v < load<f64>(bounds + (load<i32>(cells + (i << 2)) << 3)) && v < rate) {
+      s0 = w0;
+      s1 = w1;
+      s2 = w2;
+      s3 = w3;
+      draw(world, load<i32>(numbers + (i << 2)), v, 1);
+      w0 = s0;
+      w1 = s1;
+      w2 = s2;
+      w3 = s3;
+    }
+  }
+  s0 = w0;
+  s1 = w1;
+  s2 = w2;
+  s3 = w3;
+}
+
+/** Bytes a feature takes among screens: its start and a float32 for each shared normal. */
+function screenBytes(world: World): i32 {
+  return 4 + (world.rank >> 1);
+}
+
+/** The cell of ../tail-table.ts that t lies in, or one a little below: of 16 features at a time. */
+function screen(world: World, length: i32, screens: i32): void {
+  const end = world.shared32 + (world.rank >> 1);
+  const cells = world.cells;
+  let at = screens;
+  for (let i = 0; i < length; i += 16) {
+    let a = v128.load(at);
+    let b = v128.load(at, 16);
+    let c = v128.load(at, 32);
+    let d = v128.load(at, 48);
+    at += 64;
+    for (let e = world.shared32; e < end; e += 4) {
+      const factor = v128.load32_splat(e);
+      a = f32x4.sub(a, f32x4.mul(factor, v128.load(at)));
+      b = f32x4.sub(b, f32x4.mul(factor, v128.load(at, 16)));
+      c = f32x4.sub(c, f32x4.mul(factor, v128.load(at, 32)));
+      d = f32x4.sub(d, f32x4.mul(factor, v128.load(at, 48)));
+      at += 64;
+    }
+    const cell = cells + (i << 2);
+    v128.store(cell, cellsOf(a));
+    v128.store(cell, cellsOf(b), 16);
+    v128.store(cell, cellsOf(c), 32);
+    v128.store(cell, cellsOf(d), 48);
+  }
+}
+
+function cellsOf(x: v128): v128 {
+  const whole = i32x4.trunc_sat_f32x4_s(x);
+  return i32x4.max_s(i32x4.min_s(whole, i32x4.splat(LAST_CELL)), i32x4.splat(0));
 }
 
 /** Puts the feature on the list if it is on. */
@@ -219,7 +324,7 @@ function bits(): u32 {
 
 function uniform(): f64 {
   const high = <u64>(bits() >>> 5);
-  return <f64>((high << 26) | (<u64>(bits() >>> 6))) * (1.0 / 9007199254740992.0);
+  return <f64>((high << 26) | (<u64>(bits() >>> 6))) * UNIT;
 }
 
 function normal(): f64 {
