@@ -18,17 +18,23 @@ export function encoderInput(x: Matrix, params: SaeParams, dialect: Dialect): Ma
 /**
  * pre = (x - b_dec) W_enc + b_enc.
  * @param x - (rows, d_in).
+ * @param product - what multiplies: a faster one must give the same bits.
  * @returns (rows, d_sae).
  * @throws {@link RangeError} on shapes that do not fit, no rows, or a value that is not finite.
  */
-export function preActivations(x: Matrix, params: SaeParams, dialect: Dialect): Matrix {
+export function preActivations(
+  x: Matrix,
+  params: SaeParams,
+  dialect: Dialect,
+  product: typeof multiply = multiply,
+): Matrix {
   requireParams(params);
   requireFinite('x', x);
   if (x.rows === 0) throw new RangeError('x: expected at least one row, got 0');
   if (x.cols !== params.W_enc.rows) {
     throw new RangeError(`x: expected d_in = ${params.W_enc.rows} columns, got ${x.cols}`);
   }
-  const pre = multiply(encoderInput(x, params, dialect), params.W_enc);
+  const pre = product(encoderInput(x, params, dialect), params.W_enc);
   return dialect.encode.usesEncoderBias ? addToRows(pre, params.b_enc) : pre;
 }
 

@@ -87,16 +87,24 @@ function keepLargest(values: Float64Array, scores: Float64Array, K: number): Flo
   const kept = new Float64Array(values.length);
   if (K === 0) return kept;
   // Only positive scores are ever kept: with fewer than K of them, all are.
-  const positive = scores.filter((score) => score > 0).sort();
+  const positive = sortedPositive(scores);
   const cut = positive.length < K ? 0 : positive[positive.length - K]; // the K-th largest
   let room = K;
-  for (const score of scores) if (score > cut) room--; // what is left for scores equal to the cut
+  for (let i = 0; i < scores.length; i++) if (scores[i] > cut) room--; // what is left for scores equal to the cut
   for (let i = 0; i < scores.length; i++) {
     const score = scores[i];
     const chosen = score > cut || (score === cut && room-- > 0);
     if (chosen && score > 0) kept[i] = values[i];
   }
   return kept;
+}
+
+/** Scores above 0, ascending. A plain loop: the built-in filter of typed arrays takes as long as sorting. */
+function sortedPositive(scores: Float64Array): Float64Array {
+  const positive = new Float64Array(scores.length);
+  let count = 0;
+  for (let i = 0; i < scores.length; i++) if (scores[i] > 0) positive[count++] = scores[i];
+  return positive.subarray(0, count).sort();
 }
 
 function requireScores(acts: Matrix, scores: Matrix): void {

@@ -10,6 +10,7 @@ import { jumpRelu, keptThresholds } from '../reference/jump-relu.ts';
 import { matrix, norm, row, scale, type Matrix } from '../reference/matrix.ts';
 import { aboveThreshold, batchTopK, selectionScores, topK } from '../reference/select.ts';
 import type { TrainConfig, TrainState } from '../reference/train-step.ts';
+import { blockedProduct } from './blocked-product.ts';
 import type { Judged } from './evaluate.ts';
 import { sparseRowsBuilder } from './sparse-rows.ts';
 import type { LabelledBatch } from './worlds/world.ts';
@@ -49,7 +50,8 @@ export function trainedCode(
     const units = unitsOf(input.restore, rows);
     for (let n = 0; n < rows.rows; n++) {
       for (let j = 0; j < d_sae; j++) {
-        latents.add(j, (selected.data[n * d_sae + j] * units[n]) / inputScale);
+        const latent = selected.data[n * d_sae + j];
+        if (latent !== 0) latents.add(j, (latent * units[n]) / inputScale);
       }
       latents.endRow();
     }
@@ -72,7 +74,7 @@ function select(
   { params, threshold }: TrainState,
   { dialect, selection, k }: TrainConfig,
 ): { selected: Matrix; passed: number } {
-  const pre = preActivations(input, params, dialect);
+  const pre = preActivations(input, params, dialect, blockedProduct);
   if (selection === 'jump') {
     const { threshold: cuts } = params;
     if (cuts === undefined) throw new RangeError('params: expected a threshold for each latent');
