@@ -31,6 +31,7 @@ const supported: {
     overDimensions: ['sum', 'mean'],
     overLevels: ['sum', 'mean'],
     defaultWeight: ['one-over-levels', 'one'],
+    innerLevels: ['attached'],
   },
   penalty: {
     kind: ['none'],
@@ -136,12 +137,17 @@ export function requireSupported(
 }
 
 /**
- * As {@link requireSupported}, for the engine of own kernels: it knows an auxiliary loss for each level, where errors are
- * not part of what it fits. @throws {@link UsageError} likewise.
+ * As {@link requireSupported}, for the engine of own kernels: it knows an auxiliary loss for each level and detached inner
+ * levels, where errors are not part of what it fits. @throws {@link UsageError} likewise.
  */
 export function requireSupportedByThreads(config: TrainConfig): void {
   const detached = config.dialect.auxk.residual === 'detached';
-  requireSupported(config, detached ? { 'auxk.levels': ['last', 'each'] } : {});
+  requireSupported(
+    config,
+    detached
+      ? { 'auxk.levels': ['last', 'each'], 'loss.innerLevels': ['attached', 'detached'] }
+      : {},
+  );
 }
 
 /** A penalty times a constant 0, as bm's is unless a run says otherwise. */

@@ -193,6 +193,12 @@ export const decisions: Catalogue = {
       seen: 'LG',
       meaning: 'Weight of each level unless the run gives weights.',
     },
+    innerLevels: {
+      values: ['attached', 'detached'],
+      seen: 'G',
+      meaning:
+        'Whether later levels train the latents of earlier ones, or take what those reconstruct as a constant. b_dec hears of every level.',
+    },
   },
   penalty: {
     kind: {

@@ -44,6 +44,7 @@ export interface Dialect {
     readonly overDimensions: 'sum' | 'mean';
     readonly overLevels: 'sum' | 'mean';
     readonly defaultWeight: 'one-over-levels' | 'one';
+    readonly innerLevels: 'attached' | 'detached';
   };
   readonly penalty: {
     readonly kind: 'none' | 'l1' | 'log' | 'l0' | 'l0-to-target';

@@ -40,9 +40,20 @@ export interface Forward {
   readonly penalty?: { readonly penalty: Penalty; readonly coefficient: number };
 }
 
-/** T_0..T_G from E_0..E_G: what each level's latents, and b_dec (T_0), receive. Each (rows, d_in). */
-export function suffixSums(errors: readonly Matrix[], coefficients: Float64Array): Matrix[] {
+/**
+ * T_0..T_G from E_0..E_G: what each level's latents, and b_dec (T_0), receive. Each (rows, d_in).
+ * @param innerLevels - detached, T_g = R_g but for T_0: later levels do not train a level's latents.
+ */
+export function suffixSums(
+  errors: readonly Matrix[],
+  coefficients: Float64Array,
+  innerLevels: Dialect['loss']['innerLevels'] = 'attached',
+): Matrix[] {
   const sums = errors.map((error, g) => scale(error, (2 * coefficients[g]) / error.rows));
+  if (innerLevels === 'detached') {
+    for (const own of sums.slice(1)) addScaled(sums[0].data, own.data, 1);
+    return sums;
+  }
   for (let g = sums.length - 2; g >= 0; g--) addScaled(sums[g].data, sums[g + 1].data, 1);
   return sums;
 }
@@ -62,11 +73,15 @@ export function gradients(
   dialect: Dialect,
 ): SaeParams {
   const { x, pre, latents, auxk, penalty } = forward;
-  const sums = suffixSums(forward.errors, coefficients);
+  const { innerLevels } = dialect.loss;
+  const sums = suffixSums(forward.errors, coefficients, innerLevels);
   if (dialect.auxk.residual === 'attached') {
     // e = x - x̂_g is then no constant, and x̂_g belongs to b_dec and to the latents of groups up to g.
     for (const { gradient, level } of auxk) {
-      for (const sum of sums.slice(0, level + 1)) addScaled(sum.data, gradient.data, 1);
+      for (const [g, sum] of sums.slice(0, level + 1).entries()) {
+        const hears = innerLevels === 'attached' || g === 0 || g === level;
+        if (hears) addScaled(sum.data, gradient.data, 1);
+      }
     }
   }
 

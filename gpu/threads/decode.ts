@@ -2,6 +2,7 @@
  * Reconstructions of every prefix, their errors and losses, and what they hand back to the latents.
  * @module
  */
+import type { Dialect } from '../../reference/dialects.ts';
 import type { Auxiliary } from './auxk.ts';
 import type { Blocks, Sizes } from './blocks.ts';
 import { type Rows, chunksOf } from './encode.ts';
@@ -61,6 +62,7 @@ export function openLevels(
     bias,
     0,
     float(0),
+    0,
   ]);
   return { task, at, rows, stride, levels, prefixes: widths, squares, bias };
 }
@@ -90,12 +92,17 @@ export function losses(
 /** Place of `attached` among the fields of RowsTask. */
 const attachedField = 16;
 
+/** Place of `detached`. */
+const detachedField = 18;
+
 /** Errors become what each level hands back to its latents, with what auxk adds where its residual is attached. */
 export function suffix(
   engine: Engine,
   { task, rows, stride, levels }: Levels,
   attached: Auxiliary | null,
+  innerLevels: Dialect['loss']['innerLevels'],
 ): void {
+  engine.i32(task, detachedField + 1)[detachedField] = Number(innerLevels === 'detached');
   if (attached !== null) {
     engine.i32(task, attachedField + 1)[attachedField] = attached.miss;
     engine.f32(task, attachedField + 2)[attachedField + 1] = attached.scale;

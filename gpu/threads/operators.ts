@@ -218,7 +218,7 @@ export const operators: Readonly<Record<string, EngineOperator>> = {
       scale: 1,
       dense: null,
     };
-    suffix(engine, decoded, null);
+    suffix(engine, decoded, null, 'attached');
     let grads: Tensors = {};
     const read = (raw: number): void => {
       const derived = { ...state.gradients, W_dec: raw };

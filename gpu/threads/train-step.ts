@@ -134,7 +134,8 @@ function step(
     const auxk = auxiliaries(engine, input, residual, deadLatents, config);
 
     watch.auxk?.(auxk, decoded.at);
-    suffix(engine, decoded, dialect.auxk.residual === 'attached' ? (auxk[0] ?? null) : null);
+    const attached = dialect.auxk.residual === 'attached' ? (auxk[0] ?? null) : null;
+    suffix(engine, decoded, attached, dialect.loss.innerLevels);
     const rate = learningRate(state.step, config, dialect);
     const { clip, gradientNorm } = gradientsOf(
       engine,

@@ -45,7 +45,13 @@ export const bussmann: Dialect = {
   inference: { gate: 'threshold', values: 'acts' },
   threshold: { start: 0, first: 'average', decay: 0.99, whenEmpty: 'keep' },
   prefixes: { drawn: 'once', power: 0.5 },
-  loss: { emptyPrefix: true, overDimensions: 'mean', overLevels: 'mean', defaultWeight: 'one' },
+  loss: {
+    emptyPrefix: true,
+    overDimensions: 'mean',
+    overLevels: 'mean',
+    defaultWeight: 'one',
+    innerLevels: 'attached',
+  },
   penalty: {
     kind: 'l1',
     on: 'latents',

@@ -52,6 +52,7 @@ export const dictionaryLearning: Dialect = {
     overDimensions: 'sum',
     overLevels: 'mean',
     defaultWeight: 'one-over-levels',
+    innerLevels: 'attached',
   },
   penalty: {
     kind: 'none',

@@ -45,7 +45,13 @@ export const nabeshima: Dialect = {
   inference: { gate: 'none', values: 'acts-times-decoder-norm' },
   threshold: { start: 0, first: 'average', decay: 0.99, whenEmpty: 'keep' },
   prefixes: { drawn: 'each-step', power: 0.5 },
-  loss: { emptyPrefix: false, overDimensions: 'sum', overLevels: 'mean', defaultWeight: 'one' },
+  loss: {
+    emptyPrefix: false,
+    overDimensions: 'sum',
+    overLevels: 'mean',
+    defaultWeight: 'one',
+    innerLevels: 'attached',
+  },
   penalty: {
     kind: 'l1',
     on: 'latents-times-decoder-norm',

@@ -34,7 +34,13 @@ export const paper: Dialect = {
     defaults: 'appendix B; otherwise as dictionary_learning',
   },
   encode: { subtractsDecoderBias: true, usesEncoderBias: false },
-  loss: { emptyPrefix: false, overDimensions: 'mean', overLevels: 'sum', defaultWeight: 'one' },
+  loss: {
+    emptyPrefix: false,
+    overDimensions: 'mean',
+    overLevels: 'sum',
+    defaultWeight: 'one',
+    innerLevels: 'attached',
+  },
   auxk: { ...dictionaryLearning.auxk, normaliser: 'none', k: 512 },
   learningRate: { ...dictionaryLearning.learningRate, base: 3e-4, scalesWithWidth: false },
 };

@@ -46,7 +46,13 @@ export const saelens: Dialect = {
   inference: { gate: 'threshold', values: 'acts-times-decoder-norm' },
   threshold: { start: 0, first: 'average', decay: 0.99, whenEmpty: 'keep' },
   prefixes: { drawn: 'once', power: 0.5 },
-  loss: { emptyPrefix: false, overDimensions: 'sum', overLevels: 'sum', defaultWeight: 'one' },
+  loss: {
+    emptyPrefix: false,
+    overDimensions: 'sum',
+    overLevels: 'sum',
+    defaultWeight: 'one',
+    innerLevels: 'attached',
+  },
   penalty: {
     kind: 'none',
     on: 'latents',

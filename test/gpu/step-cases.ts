@@ -21,6 +21,7 @@ export const otherwise: Dialect = {
     overDimensions: 'mean',
     overLevels: 'sum',
     defaultWeight: 'one',
+    innerLevels: 'attached',
   },
   auxk: {
     values: 'pre-activations',

@@ -179,7 +179,11 @@ const rounded = (params: SaeParams): SaeParams => ({
 
 const saelens = dialectNamed('saelens');
 const eachLevel: Dialect = { ...saelens, auxk: { ...saelens.auxk, levels: 'each' } };
-/** Of our own kernels alone: the port knows no loss for each level. */
+const detachedLevels: Dialect = {
+  ...saelens,
+  loss: { ...saelens.loss, emptyPrefix: true, innerLevels: 'detached' },
+};
+/** Of our own kernels alone: the port knows no loss for each level, and no detached ones. */
 const ownRuns: Readonly<Record<string, TrainConfig>> = {
   ...runs,
   'an auxiliary loss for each level': trainConfig({
@@ -189,6 +193,17 @@ const ownRuns: Readonly<Record<string, TrainConfig>> = {
     prefixes: [7, 20, 48],
     warmupSteps: 4,
     dialect: eachLevel,
+    k: 0.9,
+    deadAfter: 3,
+    thresholdStartStep: 2,
+  }),
+  'detached inner levels': trainConfig({
+    d_in: 16,
+    d_sae: 48,
+    steps: 200,
+    prefixes: [7, 20, 48],
+    warmupSteps: 4,
+    dialect: detachedLevels,
     k: 0.9,
     deadAfter: 3,
     thresholdStartStep: 2,

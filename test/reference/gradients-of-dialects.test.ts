@@ -1,7 +1,7 @@
 /**
  * Gradients of a whole training step in any mixture of dialects, against differences of its loss, which is written out
  * here a second time from definitions. What a gradient takes for constant is held: which latents are selected, which dead
- * ones auxk chose, a detached residual and its variance, counts.
+ * ones auxk chose, a detached residual and its variance, detached levels, counts.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -54,22 +54,27 @@ function preActivation(dialect: Dialect, { params, x }: Moving, b: number, j: nu
 }
 
 /** The loss of a step by definition, of what moves and of what `held` holds. */
-function lossOf({ dialect, config }: World, held: StepResult, moving: Moving): number {
+function lossOf({ dialect, config, state }: World, held: StepResult, moving: Moving): number {
   const { params, x, bump } = moving;
   const { W_dec } = params;
   const pre = Float64Array.from({ length: rows * d_sae }, (_, i) =>
     preActivation(dialect, moving, Math.floor(i / d_sae), i % d_sae),
   );
   const latents = pre.map((z, i) => (held.latents.data[i] === 0 ? 0 : z) + (bump?.[i] ?? 0));
-  const decoded = (b: number, i: number, until: number): number =>
-    sum(until, (j) => latents[b * d_sae + j] * W_dec.data[j * d_in + i]);
+  /** What latents up to a level write. Detached, those of earlier levels are held. */
+  const decoded = (b: number, i: number, level: number): number =>
+    sum(prefixes[level - 1] ?? 0, (j) =>
+      dialect.loss.innerLevels === 'detached' && groupOf(j) < level - 1
+        ? held.latents.data[b * d_sae + j] * state.params.W_dec.data[j * d_in + i]
+        : latents[b * d_sae + j] * W_dec.data[j * d_in + i],
+    );
   const squares = (of: (b: number, i: number) => number): number =>
     sum(rows, (b) => sum(d_in, (i) => of(b, i) ** 2)) / rows;
 
   const c = levelCoefficients(config.levelWeights, d_in, dialect);
   const reconstruction = [0, ...prefixes].reduce(
-    (all, until, g) =>
-      all + c[g] * squares((b, i) => params.b_dec[i] + decoded(b, i, until) - x.data[b * d_in + i]),
+    (all, _, g) =>
+      all + c[g] * squares((b, i) => params.b_dec[i] + decoded(b, i, g) - x.data[b * d_in + i]),
     0,
   );
 
@@ -81,7 +86,7 @@ function lossOf({ dialect, config }: World, held: StepResult, moving: Moving): n
       held.input.data[b * d_in + i] - held.reconstructions[level - 1].data[b * d_in + i];
     const residual = (b: number, i: number): number =>
       dialect.auxk.residual === 'attached'
-        ? x.data[b * d_in + i] - params.b_dec[i] - decoded(b, i, prefixes[level - 1])
+        ? x.data[b * d_in + i] - params.b_dec[i] - decoded(b, i, level)
         : heldResidual(b, i);
     // A chosen act is held at 0 where ReLU is; a chosen pre-activation moves whatever its sign.
     const moves = (i: number): boolean =>

@@ -282,3 +282,13 @@ test('each level receives the errors of its own and all later levels', () => {
     [-1, 1],
   ]);
 });
+
+test('detached, each level’s latents receive its own error alone, and b_dec all of them', () => {
+  const errors = [fromRows([[1], [0]]), fromRows([[2], [4]]), fromRows([[-1], [1]])];
+  const sums = suffixSums(errors, Float64Array.of(3, 0.5, 1), 'detached');
+  expect(sums.map(({ data }) => [...data])).toEqual([
+    [3, 3],
+    [1, 2],
+    [-1, 1],
+  ]);
+});

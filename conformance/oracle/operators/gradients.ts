@@ -33,15 +33,20 @@ export function suffixSums(
   errors: readonly RealMatrix[],
   coefficients: readonly Real[],
   attached: readonly { readonly level: number; readonly gradient: RealMatrix }[],
+  innerLevels: 'attached' | 'detached' = 'attached',
 ): RealMatrix[] {
+  const hears = (g: number, level: number): boolean =>
+    level === g || (level > g && (innerLevels === 'attached' || g === 0));
   const slopes = coefficients.map((c, g) => div(mul(real(2), c), real(errors[g].rows)));
   return errors.map((first, g) =>
     build(first.rows, first.cols, (b, i) =>
       sum([
         ...range(errors.length)
-          .slice(g)
+          .filter((h) => hears(g, h))
           .map((h) => mul(slopes[h], at(errors[h], b, i))),
-        ...attached.filter(({ level }) => level >= g).map(({ gradient }) => at(gradient, b, i)),
+        ...attached
+          .filter(({ level }) => hears(g, level))
+          .map(({ gradient }) => at(gradient, b, i)),
       ]),
     ),
   );
@@ -59,7 +64,7 @@ export function closedForm(
   const { rows, cols } = latents;
   const coefficient = real(given.coefficient);
   const attached = dialect.auxk.residual === 'attached' ? auxk : [];
-  const sums = suffixSums(forward.errors, forward.coefficients, attached);
+  const sums = suffixSums(forward.errors, forward.coefficients, attached, dialect.loss.innerLevels);
   const levelOf = (j: number): RealMatrix => sums[1 + prefixes.findIndex((width) => j < width)];
   const passes = (i: number): boolean =>
     dialect.auxk.values === 'pre-activations' || forced.positive[i];
@@ -141,7 +146,8 @@ function throughGate(
 }
 
 /** Whether what a parameter receives is a derivative at all. */
-function isDerivative({ params }: LossCase, { jumpRelu }: Dialect): boolean {
+function isDerivative({ params }: LossCase, { jumpRelu, loss }: Dialect): boolean {
+  if (loss.innerLevels === 'detached') return false;
   return params.threshold === undefined || jumpRelu.inputGradient === 'gate';
 }
 

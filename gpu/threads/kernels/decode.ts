@@ -31,6 +31,8 @@ export class RowsTask {
   /** (rows, stride) what auxk adds to every T_g, or 0; and its factor. */
   attached: usize;
   attachedScale: f32;
+  /** Whether latents hear of their own level's error alone: T_g = R_g but for T_0. */
+  detached: i32;
 }
 
 /** x̂_g for g = 1..G, row by row. */
@@ -114,8 +116,9 @@ export function suffixRows(t: RowsTask, chunk: i32, thread: i32): void {
       for (let g = t.levels - 1; g >= 0; g--) {
         const at = t.errors + (<usize>g * <usize>t.rows + <usize>row) * bytes + i;
         const c = f32x4.splat(load<f32>(t.coefficients + ((<usize>(g + 1)) << 2)));
-        sum = madd(c, v128.load(at), sum);
-        v128.store(at, sum);
+        const error = v128.load(at);
+        sum = madd(c, error, sum);
+        v128.store(at, t.detached ? f32x4.mul(c, error) : sum);
       }
       if (hasEmpty) {
         const error = f32x4.sub(v128.load(t.b_dec + i), v128.load(t.x + <usize>row * bytes + i));

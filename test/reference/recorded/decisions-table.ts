@@ -84,6 +84,7 @@ export const notReached: Readonly<Record<string, Readonly<Record<string, string>
         'prefixes.drawn': onePrefix,
         'loss.overLevels': onePrefix,
         'loss.defaultWeight': onePrefix,
+        'loss.innerLevels': onePrefix,
         ...(name.endsWith('_relu') ? { 'penalty.overPrefixes': onePrefix } : {}),
       },
     ]),
