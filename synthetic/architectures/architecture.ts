@@ -25,10 +25,11 @@ export interface Architecture {
 }
 
 /**
- * `k`: selection keeps that many. `controller`: the penalty's coefficient follows L0 (controlled-penalty.ts). `dialect`:
- * the dialect has a controller of its own. `fixed`: a coefficient that is given, and L0 is what it comes out as.
+ * `k`: selection keeps that many. `target`: the penalty is least at the target, and pulls from either side.
+ * `controller`: the penalty's coefficient follows L0 (controlled-penalty.ts). `dialect`: the dialect has a controller of
+ * its own. `fixed`: a coefficient that is given, and L0 is what it comes out as.
  */
-export type Sparsity = 'k' | 'controller' | 'dialect' | 'fixed';
+export type Sparsity = 'k' | 'target' | 'controller' | 'dialect' | 'fixed';
 
 export interface ArchitectureOptions {
   /** Settings of the run, by the names of `TrainConfig`. */

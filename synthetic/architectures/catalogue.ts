@@ -63,12 +63,12 @@ export const architectures: readonly Architecture[] = [
     name: 'JumpReLU',
     slug: 'jumprelu',
     meaning:
-      'acts above trained thresholds, their number penalised (Rajamanoharan et al. 2024, arXiv:2407.14435)',
+      'acts above trained thresholds, penalised for missing their target number (Rajamanoharan et al. 2024, arXiv:2407.14435)',
     dialect: 'saelens_jumprelu',
     selection: 'jump',
     prefixes: 'one',
-    sparsity: 'controller',
-    options: { decisions: { 'initialise.decoderNorm': 0.5 } },
+    sparsity: 'target',
+    options: { decisions: { 'initialise.decoderNorm': 0.5, 'penalty.kind': 'l0-to-target' } },
   },
   matryoshka,
   {
@@ -94,6 +94,14 @@ export const architectures: readonly Architecture[] = [
     meaning:
       'matryoshka with inner levels weighted .75, .75², … (balance of Chanin et al. 2025, arXiv:2505.11756)',
     options: { innerWeight: 0.75 },
+  },
+  {
+    ...matryoshka,
+    name: 'Matryoshka, detached levels',
+    slug: 'matryoshka-detached',
+    meaning:
+      'matryoshka whose later levels do not train the latents of earlier ones (ablation of Bussmann et al. 2025, appendix G)',
+    options: { decisions: { 'loss.innerLevels': 'detached' } },
   },
   {
     ...matryoshka,

@@ -32,13 +32,16 @@ export interface TrainingSizes {
 const DRAWN = 10;
 /** 10 M of the 500 M tokens that Bussmann et al. 2025 train on: the wait before a latent counts as dead, in tokens. */
 const DEAD_SHARE = 0.02;
+/** Where a controlled L1 penalty starts, for activations of 1: it weighs against the error like the activation. */
+const L1_START = 0.05;
+/** What missing a target L0 costs, for activations of 1: a count of latents weighs like the activation's square. */
+const L0_TO_TARGET = 1;
 /**
- * Where controlled penalties start, for activations of 1. An L1 penalty weighs against the error like the activation, a
- * count of latents like its square.
+ * JumpReLU's first thresholds and the window of their gradient, for activations of 1: from 0 to an activation. In a
+ * narrower window, where magnitudes hardly vary, no value lies once latents are told apart, and thresholds stay where
+ * they are whatever the penalty.
  */
-const PENALTY_START = { l1: 0.05, l0: 0.01 } as const;
-/** JumpReLU's first thresholds and the window of their gradient, for activations of 1. */
-const JUMP_START = 0.2;
+const JUMP = { start: 0.5, bandwidth: 1 } as const;
 
 /**
  * @param dialect - in place of the architecture's own.
@@ -57,8 +60,8 @@ export function architectureRecord(
   }
   const { d_in, d_sae, steps, batch, activation } = sizes;
   if (selection === 'jump') {
-    own = withDecision(own, 'jumpRelu.start', JUMP_START * activation);
-    own = withDecision(own, 'jumpRelu.bandwidth', JUMP_START * activation);
+    own = withDecision(own, 'jumpRelu.start', JUMP.start * activation);
+    own = withDecision(own, 'jumpRelu.bandwidth', JUMP.bandwidth * activation);
   }
   const { defaults, deadLatents, penalty } = own;
   const quarter = Math.floor(steps / 4);
@@ -69,7 +72,6 @@ export function architectureRecord(
     );
   }
   const prefixes = architecture.prefixes === 'one' ? [d_sae] : sizes.prefixes;
-  const controlled = architecture.sparsity === 'controller';
   const record: ArchitectureRecord = {
     name: architecture.name,
     slug: architecture.slug,
@@ -90,11 +92,11 @@ export function architectureRecord(
         deadLatents.unit === 'tokens'
           ? Math.min(defaults.deadAfter, Math.ceil(DEAD_SHARE * steps * batch))
           : defaults.deadAfter,
-      ...(controlled && {
-        sparsityCoefficient:
-          penalty.kind === 'l0'
-            ? PENALTY_START.l0 * activation ** 2
-            : PENALTY_START.l1 * activation,
+      ...(architecture.sparsity === 'controller' && {
+        sparsityCoefficient: L1_START * activation,
+      }),
+      ...(architecture.sparsity === 'target' && {
+        sparsityCoefficient: L0_TO_TARGET * activation ** 2,
       }),
       // Less than a step of warm-up would be divided by.
       ...(penalty.coefficient === 'controlled' && {
