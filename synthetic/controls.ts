@@ -14,6 +14,7 @@ import {
   oracle,
   permuteRows,
   plantAbsorption,
+  randomCode,
   rowMovedTo,
   type PlantedCode,
 } from './planted-codes.ts';
@@ -26,13 +27,15 @@ export interface ControlCheck {
   readonly metric: string;
   readonly got: number | null;
   readonly expected: number | null;
+  /** Exact, or the most it may be: chance has bounds, not values. */
+  readonly relation: 'equal' | 'at most';
   /** Largest difference allowed: rounding only. */
   readonly tolerance: number;
   readonly holds: boolean;
 }
 
 export interface Control {
-  readonly name: 'oracle' | 'planted absorption' | 'permuted decoder rows';
+  readonly name: 'oracle' | 'planted absorption' | 'permuted decoder rows' | 'random code';
   readonly meaning: string;
   readonly checks: readonly ControlCheck[];
 }
@@ -43,7 +46,7 @@ const ROUNDING = 1e-9;
 const LATENTS = 256;
 
 /**
- * The three controls on one sample, each with its exact values. Where a sample is too small for a metric, both are
+ * The four controls on one sample, each with its exact values or bounds. Where a sample is too small for a metric, both are
  * null. Of a world of more features than {@link LATENTS} the codes know only the first.
  * @param rng - of the probes' splits.
  */
@@ -76,6 +79,8 @@ export function runControls(
     judgedCode(plantedCode, { features: ones, x: denseRows(ones) }, new Float64Array(known)),
     { directions: axes, edges, parents },
   );
+
+  const chance = judge(codeOf(randomCode(batch.x, known, truth.l0, rng.split('random code'))));
 
   const childRate = meanDefined(planted.absorption.parents.map((p) => p.childRate));
   /** An exact value, where the sample is large enough for the metric to have one. */
@@ -130,13 +135,38 @@ export function runControls(
         ),
       ],
     },
+    {
+      name: 'random code',
+      meaning: 'random rows at the truth’s L0: they recover what chance does',
+      checks: [
+        atMost('L0', chance.l0, truth.l0),
+        atMost('MCC', chance.mcc, chanceMatching(known, batch.x.cols)),
+        atMost('explained variance', chance.explainedVariance, truth.explainedVariance),
+      ],
+    },
   ];
+}
+
+/**
+ * What MCC of random unit rows exceeds with probability under 1e-6. A cosine with a fixed direction is sub-Gaussian of
+ * variance 1 / d_in, so the largest of 2 · known of either sign is at most √(2 ln(2 known) / d_in) on average; it changes
+ * by no more than the row does, so it spreads by less than 1 / √(d_in - 1), and their mean by √known less.
+ */
+function chanceMatching(known: number, d_in: number): number {
+  if (d_in < 2) return 1;
+  const average = Math.sqrt((2 * Math.log(2 * known)) / d_in);
+  return Math.min(1, average + 5 / Math.sqrt((d_in - 1) * known));
 }
 
 function check(metric: string, got: number | null, expected: number | null): ControlCheck {
   const holds =
     got === null || expected === null ? got === expected : Math.abs(got - expected) <= ROUNDING;
-  return { metric, got, expected, tolerance: ROUNDING, holds };
+  return { metric, got, expected, relation: 'equal', tolerance: ROUNDING, holds };
+}
+
+function atMost(metric: string, got: number | null, most: number | null): ControlCheck {
+  const holds = got === null || most === null ? got === most : got <= most + ROUNDING;
+  return { metric, got, expected: most, relation: 'at most', tolerance: ROUNDING, holds };
 }
 
 /** A planted code on a sample: its reconstruction is bias + latents · W_dec. */

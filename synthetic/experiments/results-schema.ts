@@ -222,13 +222,14 @@ const schema = z
       .meta(about('Beside what another implementation gave with the same settings.')),
     controls: z.array(
       z.strictObject({
-        name: z.enum(['oracle', 'planted absorption', 'permuted decoder rows']),
+        name: z.enum(['oracle', 'planted absorption', 'permuted decoder rows', 'random code']),
         meaning: z.string(),
         checks: z.array(
           z.strictObject({
             metric: z.string(),
             got: orNull,
             expected: orNull,
+            relation: z.enum(['equal', 'at most']),
             tolerance: z.number(),
             holds: z.boolean(),
           }),

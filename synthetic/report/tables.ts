@@ -152,14 +152,16 @@ export function controlsBody({ controls }: ExperimentResults): Content {
         { label: 'control' },
         { label: 'metric' },
         { label: 'got', align: 'number', digits: 6 },
-        { label: 'exact', align: 'number', digits: 6 },
+        { label: '' },
+        { label: 'expected', align: 'number', digits: 6 },
         { label: 'holds' },
       ],
       rows: controls.flatMap(({ name, checks }) =>
-        checks.map(({ metric, got, expected, holds }) => [
+        checks.map(({ metric, got, expected, relation, holds }) => [
           name,
           metricLabel(metric),
           got ?? missing,
+          relation === 'equal' ? '=' : '≤',
           expected ?? missing,
           renderBadge(holds ? 'pass' : 'fail'),
         ]),

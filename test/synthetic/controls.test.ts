@@ -209,16 +209,19 @@ describe('a random code', () => {
   });
 });
 
-describe.each(['tree', 'mini256', 'absorb4', 'independent4'])('runControls in %s', (name) => {
-  test('finds every figure at its exact value', () => {
-    const own = createWorld(worldNamed(name), 42);
-    const controls = runControls(createSampler(own, createRng(3)).next(5000), own);
-    for (const { name: control, checks } of controls) {
-      for (const check of checks)
-        expect.soft(check, `${control}: ${check.metric}`).toMatchObject({ holds: true });
-    }
-  });
-});
+describe.each(['tree', 'mini256', 'absorb4', 'independent4', 'hedge1'])(
+  'runControls in %s',
+  (name) => {
+    test('finds every figure at its exact value', () => {
+      const own = createWorld(worldNamed(name), 42);
+      const controls = runControls(createSampler(own, createRng(3)).next(5000), own);
+      for (const { name: control, checks } of controls) {
+        for (const check of checks)
+          expect.soft(check, `${control}: ${check.metric}`).toMatchObject({ holds: true });
+      }
+    });
+  },
+);
 
 describe('runControls', () => {
   test('finds every figure at its exact value', () => {
@@ -227,6 +230,7 @@ describe('runControls', () => {
       'oracle',
       'planted absorption',
       'permuted decoder rows',
+      'random code',
     ]);
     for (const { name, checks } of controls) {
       for (const check of checks)
@@ -241,6 +245,15 @@ describe('runControls', () => {
     const [truth] = runControls(batch, { ...world, directions: other.directions });
     // MCC still compares the truth with itself, but x was made with other directions.
     expect(truth.checks.find(({ metric }) => metric === 'explained variance')?.holds).toBe(false);
+  });
+
+  test('can fail: a code that knows the truth is no random one', () => {
+    const [truth, , , random] = runControls(batch, world);
+    const [most, mcc] = ['MCC', 'MCC'].map((metric, i) =>
+      [random, truth][i].checks.find((check) => check.metric === metric),
+    );
+    expect(mcc?.got).toBeGreaterThan(most?.expected ?? NaN);
+    expect(most?.got).toBeGreaterThan(0.2);
   });
 
   test('gives null for both where a sample is too small for absorption', () => {

@@ -310,15 +310,29 @@ export function treeClaims(): ExperimentResults {
         name: 'oracle',
         meaning: 'latents are the features themselves',
         checks: [
-          { metric: 'mcc', got: 1, expected: 1, tolerance: 1e-9, holds: true },
-          { metric: 'hedge', got: null, expected: null, tolerance: 1e-9, holds: true },
+          { metric: 'mcc', got: 1, expected: 1, relation: 'equal', tolerance: 1e-9, holds: true },
+          {
+            metric: 'hedge',
+            got: null,
+            expected: null,
+            relation: 'equal',
+            tolerance: 1e-9,
+            holds: true,
+          },
         ],
       },
       {
         name: 'planted absorption',
         meaning: 'a parent is silent whenever a child is on',
         checks: [
-          { metric: 'fullAbsorption', got: 0.59, expected: 0.6, tolerance: 1e-9, holds: false },
+          {
+            metric: 'fullAbsorption',
+            got: 0.59,
+            expected: 0.6,
+            relation: 'equal',
+            tolerance: 1e-9,
+            holds: false,
+          },
         ],
       },
     ],
