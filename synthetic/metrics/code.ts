@@ -55,37 +55,76 @@ export function cosines(a: Matrix, b: Matrix): Matrix {
     throw new RangeError(`cosines: expected rows of equal width, got ${a.cols} and ${b.cols}`);
   }
   const out = matrix(a.rows, b.rows);
-  const [normsA, normsB] = [rowNorms(a), rowNorms(b)];
   for (let tile = 0; tile < b.rows; tile += TILE) {
     const end = Math.min(tile + TILE, b.rows);
-    for (let i = 0; i < a.rows; i++) {
-      for (let j = tile; j < end; j += 4) {
-        const products = fourProducts(a, i, b, j);
-        for (let c = 0; c < 4 && j + c < end; c++) {
-          out.data[i * b.rows + j + c] = products[c] / (normsA[i] * normsB[j + c]);
-        }
-      }
+    for (let i = 0; i < a.rows; i += 2) {
+      for (let j = tile; j < end; j += 4) eightProducts(a, i, b, j, out);
     }
+  }
+  const [normsA, normsB] = [rowNorms(a), rowNorms(b)];
+  for (let i = 0, at = 0; i < a.rows; i++) {
+    for (let j = 0; j < b.rows; j++, at++) out.data[at] /= normsA[i] * normsB[j];
   }
   return out;
 }
 
-/** a_i · b_j … a_i · b_(j+3), each the sum that `dot` makes: a_i is read once for four. Past b's last row: its last row. */
-function fourProducts(a: Matrix, i: number, b: Matrix, j: number): Float64Array {
-  const d = a.cols;
+/**
+ * out[i, j] … out[i + 1, j + 3] = a_i · b_j …, each the sum that `dot` makes: eight sums that stay in registers. Past the
+ * last rows of a and b it computes the last ones again.
+ */
+function eightProducts(
+  { rows, cols: d, data: A }: Matrix,
+  i: number,
+  b: Matrix,
+  j: number,
+  out: Matrix,
+): void {
+  const B = b.data;
   const last = b.rows - 1;
-  const start = i * d;
-  const s0 = j * d;
-  const s1 = Math.min(j + 1, last) * d;
-  const s2 = Math.min(j + 2, last) * d;
-  const s3 = Math.min(j + 3, last) * d;
-  let [p0, p1, p2, p3] = [0, 0, 0, 0];
+  const [i1, j1, j2, j3] = [
+    Math.min(i + 1, rows - 1),
+    Math.min(j + 1, last),
+    Math.min(j + 2, last),
+    Math.min(j + 3, last),
+  ];
+  const a0 = i * d;
+  const a1 = i1 * d;
+  const b0 = j * d;
+  const b1 = j1 * d;
+  const b2 = j2 * d;
+  const b3 = j3 * d;
+  let p0 = 0;
+  let p1 = 0;
+  let p2 = 0;
+  let p3 = 0;
+  let q0 = 0;
+  let q1 = 0;
+  let q2 = 0;
+  let q3 = 0;
   for (let k = 0; k < d; k++) {
-    const value = a.data[start + k];
-    p0 += value * b.data[s0 + k];
-    p1 += value * b.data[s1 + k];
-    p2 += value * b.data[s2 + k];
-    p3 += value * b.data[s3 + k];
+    const p = A[a0 + k];
+    const q = A[a1 + k];
+    const w0 = B[b0 + k];
+    const w1 = B[b1 + k];
+    const w2 = B[b2 + k];
+    const w3 = B[b3 + k];
+    p0 += p * w0;
+    p1 += p * w1;
+    p2 += p * w2;
+    p3 += p * w3;
+    q0 += q * w0;
+    q1 += q * w1;
+    q2 += q * w2;
+    q3 += q * w3;
   }
-  return Float64Array.of(p0, p1, p2, p3);
+  const upper = i * out.cols;
+  const lower = i1 * out.cols;
+  out.data[upper + j] = p0;
+  out.data[upper + j1] = p1;
+  out.data[upper + j2] = p2;
+  out.data[upper + j3] = p3;
+  out.data[lower + j] = q0;
+  out.data[lower + j1] = q1;
+  out.data[lower + j2] = q2;
+  out.data[lower + j3] = q3;
 }
