@@ -32,6 +32,7 @@ const supported: {
     overLevels: ['sum', 'mean'],
     defaultWeight: ['one-over-levels', 'one'],
     innerLevels: ['attached'],
+    tilt: [0],
   },
   penalty: {
     kind: ['none'],

@@ -199,6 +199,13 @@ export const decisions: Catalogue = {
       meaning:
         'Whether later levels train the latents of earlier ones, or take what those reconstruct as a constant. b_dec hears of every level.',
     },
+    tilt: {
+      values: [],
+      number: '>= 0',
+      seen: 'LG',
+      meaning:
+        'Squared errors e of rows are averaged with weights softmax(tilt · e / mean e), constants to the gradient; 0 weighs rows alike.',
+    },
   },
   penalty: {
     kind: {
@@ -419,17 +426,18 @@ export const decisions: Catalogue = {
   },
   latentOrder: {
     permute: {
-      values: ['never', 'by-mean-square'],
-      seen: 'T',
+      values: ['never', 'by-mean-square', 'by-frequency'],
+      seen: 'LGT',
       meaning:
-        'Whether latents are sorted after every step by a moving average of their mean square times squared decoder norm, largest first. Adam’s moments and the average itself stay where they were.',
+        'Whether latents are sorted by a moving average, largest first: after every step by their mean square times squared decoder norm, where Adam’s moments and the average itself stay where they were; or after every selection, before prefixes are sliced, by how often they are not 0, where all that belongs to a latent goes with it.',
     },
     decay: {
       values: [],
       number: '0 to 1',
-      seen: 'T',
-      meaning: 'Weight of the old value in that average, which starts at 0.',
-      onlyIf: [{ decision: 'latentOrder.permute', is: ['by-mean-square'] }],
+      seen: 'LGT',
+      meaning:
+        'Weight of the old value in that average, which starts at 0, or, of frequencies, as the first batch’s.',
+      onlyIf: [{ decision: 'latentOrder.permute', is: ['by-mean-square', 'by-frequency'] }],
     },
   },
   initialise: {

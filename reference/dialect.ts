@@ -45,6 +45,7 @@ export interface Dialect {
     readonly overLevels: 'sum' | 'mean';
     readonly defaultWeight: 'one-over-levels' | 'one';
     readonly innerLevels: 'attached' | 'detached';
+    readonly tilt: number;
   };
   readonly penalty: {
     readonly kind: 'none' | 'l1' | 'log' | 'l0' | 'l0-to-target';
@@ -96,7 +97,7 @@ export interface Dialect {
     readonly decay: 'linear-to-zero' | 'cool-down';
   };
   readonly latentOrder: {
-    readonly permute: 'never' | 'by-mean-square';
+    readonly permute: 'never' | 'by-mean-square' | 'by-frequency';
     readonly decay: number;
   };
   readonly initialise: {

@@ -25,6 +25,7 @@ import {
 import type { SaeParams } from './params.ts';
 import type { Penalty } from './penalty.ts';
 import { groups } from './prefixes.ts';
+import { rowWeights } from './tilt.ts';
 
 export interface Forward {
   /** What the SAE was given: (rows, d_in). */
@@ -40,22 +41,35 @@ export interface Forward {
   readonly penalty?: { readonly penalty: Penalty; readonly coefficient: number };
 }
 
+const plain = { innerLevels: 'attached', tilt: 0 } as const;
+
 /**
  * T_0..T_G from E_0..E_G: what each level's latents, and b_dec (T_0), receive. Each (rows, d_in).
- * @param innerLevels - detached, T_g = R_g but for T_0: later levels do not train a level's latents.
+ * @param loss - with detached inner levels, T_g = R_g but for T_0: later levels do not train a level's latents. Tilted,
+ *   R_g weighs rows as the loss does.
  */
 export function suffixSums(
   errors: readonly Matrix[],
   coefficients: Float64Array,
-  innerLevels: Dialect['loss']['innerLevels'] = 'attached',
+  { innerLevels, tilt }: Pick<Dialect['loss'], 'innerLevels' | 'tilt'> = plain,
 ): Matrix[] {
-  const sums = errors.map((error, g) => scale(error, (2 * coefficients[g]) / error.rows));
+  const sums = errors.map((error, g) =>
+    tilt === 0
+      ? scale(error, (2 * coefficients[g]) / error.rows)
+      : tilted(error, 2 * coefficients[g], tilt),
+  );
   if (innerLevels === 'detached') {
     for (const own of sums.slice(1)) addScaled(sums[0].data, own.data, 1);
     return sums;
   }
   for (let g = sums.length - 2; g >= 0; g--) addScaled(sums[g].data, sums[g + 1].data, 1);
   return sums;
+}
+
+/** slope · w_b · E[b]. */
+function tilted(error: Matrix, slope: number, tilt: number): Matrix {
+  const weights = rowWeights(error, tilt);
+  return map(error, (value, i) => slope * weights[Math.floor(i / error.cols)] * value);
 }
 
 /**
@@ -74,7 +88,7 @@ export function gradients(
 ): SaeParams {
   const { x, pre, latents, auxk, penalty } = forward;
   const { innerLevels } = dialect.loss;
-  const sums = suffixSums(forward.errors, coefficients, innerLevels);
+  const sums = suffixSums(forward.errors, coefficients, dialect.loss);
   if (dialect.auxk.residual === 'attached') {
     // e = x - x̂_g is then no constant, and x̂_g belongs to b_dec and to the latents of groups up to g.
     for (const { gradient, level } of auxk) {

@@ -1,11 +1,11 @@
 /**
- * Re-ordering latents, so that those which explain most come first and fall into more prefixes.
- * Source: nb `sae.py`, `MatryoshkaSAE.step`.
+ * Re-ordering latents, so that those which explain most, or fire most often, come first and fall into more prefixes.
+ * Source: nb `sae.py`, `MatryoshkaSAE.step`; li `autoresearch/sae.py FiringFrequencyTracker.update`, `iterable_decode`.
  * @module
  */
 import type { Dialect } from './dialects.ts';
 import { rowNorms } from './decoder-norm.ts';
-import { matrix, type Matrix } from './matrix.ts';
+import { map, matrix, type Matrix } from './matrix.ts';
 import type { SaeParams } from './params.ts';
 
 /** q_j ← decay · q_j + (1 - decay) · mean_b (a_bj ‖w_j‖)². @param average - q, (d_sae). @param latents - (rows, d_sae). */
@@ -24,6 +24,25 @@ export function updateMeanSquares(
     sums[j] += value * value;
   }
   return average.map((old, j) => decay * old + (1 - decay) * (sums[j] / latents.rows));
+}
+
+/**
+ * p_j ← decay · p_j + (1 - decay) · share of rows in which latent j is not 0.
+ * @param average - p, (d_sae); undefined before the first batch, whose shares it starts as.
+ * @param latents - (rows, d_sae).
+ */
+export function updateFrequencies(
+  average: Float64Array | undefined,
+  latents: Matrix,
+  dialect: Dialect,
+): Float64Array {
+  const { decay } = dialect.latentOrder;
+  const counts = new Float64Array(latents.cols);
+  latents.data.forEach((latent, i) => {
+    if (latent !== 0) counts[i % latents.cols]++;
+  });
+  const shares = counts.map((count) => count / latents.rows);
+  return average?.map((old, j) => decay * old + (1 - decay) * shares[j]) ?? shares;
 }
 
 /**
@@ -63,4 +82,12 @@ export function reorderLatents(params: SaeParams, order: Uint32Array): SaeParams
     b_enc: params.b_enc.map((_, j) => params.b_enc[order[j]]),
     ...(threshold === undefined ? {} : { threshold: threshold.map((_, j) => threshold[order[j]]) }),
   };
+}
+
+/** Column order[j] at place j. @param values - (rows, d_sae). */
+export function reorderColumns(values: Matrix, order: Uint32Array): Matrix {
+  return map(values, (_, i) => {
+    const j = i % values.cols;
+    return values.data[i - j + order[j]];
+  });
 }

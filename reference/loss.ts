@@ -1,13 +1,14 @@
 /**
  * Squared error of each prefix, its weight, and their sum.
  *
- * L_g = mean over rows of ‖x̂_g - x‖² (summed over d_in), for g = 0..G with x̂_0 = b_dec alone. Every dialect's
- * reconstruction loss is Σ_g c_g L_g; published trainers differ only in the coefficients c_g.
+ * L_g = mean over rows of ‖x̂_g - x‖² (summed over d_in), for g = 0..G with x̂_0 = b_dec alone; tilted, a weighted mean.
+ * Every dialect's reconstruction loss is Σ_g c_g L_g; published trainers differ in the coefficients c_g.
  * @module
  */
 import { constantRows } from './decode.ts';
 import type { Dialect } from './dialects.ts';
 import { dot, subtract, type Matrix } from './matrix.ts';
+import { rowSquares, rowWeights } from './tilt.ts';
 
 /** Weights w_g of the levels 1..G where the run gives none. */
 export function defaultLevelWeights(levels: number, dialect: Dialect): number[] {
@@ -53,9 +54,16 @@ export function levelErrors(
   );
 }
 
-/** L_0..L_G from E_0..E_G: squared error summed over d_in, averaged over rows. */
-export function levelLosses(errors: readonly Matrix[]): Float64Array {
-  return Float64Array.from(errors, (error) => dot(error.data, error.data) / error.rows);
+/**
+ * L_0..L_G from E_0..E_G: squared error summed over d_in, averaged over rows.
+ * @param tilt - above 0, rows are weighted: see {@link rowWeights}.
+ */
+export function levelLosses(errors: readonly Matrix[], tilt = 0): Float64Array {
+  return Float64Array.from(errors, (error) =>
+    tilt === 0
+      ? dot(error.data, error.data) / error.rows
+      : dot(rowWeights(error, tilt), rowSquares(error)),
+  );
 }
 
 /** Σ_g c_g L_g. */

@@ -3,9 +3,10 @@
  *
  * normalise input → encode → select → threshold → decode every prefix → losses → counts since fired → auxk → penalty →
  * gradients → project → clip → Adam → unit decoder rows → re-order latents. Order is part of a dialect: the fields
- * `decoderNorm.project`, `decoderNorm.normalise` and `deadLatents.mask` move what published trainers place differently.
+ * `decoderNorm.project`, `decoderNorm.normalise`, `deadLatents.mask` and `latentOrder.permute` move what published trainers
+ * place differently.
  * Source: dl `MatryoshkaBatchTopKTrainer.update`; bm `train_sae_group_seperate_wandb`; sl `SAETrainer._train_step`; nb
- * `MatryoshkaSAE.step`.
+ * `MatryoshkaSAE.step`; li `autoresearch/sae.py _matryoshka_train_step`.
  * @module
  */
 import { adamUpdate, clipGradients, gradientNorm, learningRate, type Schedule } from './adam.ts';
@@ -19,7 +20,13 @@ import { geometricMedian } from './geometric-median.ts';
 import { gradients as gradientsOf } from './gradients.ts';
 import { normaliseInput } from './input-norm.ts';
 import { jumpRelu, keptThresholds } from './jump-relu.ts';
-import { latentOrder, reorderLatents, updateMeanSquares } from './latent-order.ts';
+import {
+  latentOrder,
+  reorderColumns,
+  reorderLatents,
+  updateFrequencies,
+  updateMeanSquares,
+} from './latent-order.ts';
 import {
   defaultLevelWeights,
   levelCoefficients,
@@ -81,6 +88,8 @@ export interface Averages {
   readonly meanNorm: number;
   /** (d_sae), for `latentOrder.permute`. */
   readonly meanSquares: Float64Array;
+  /** (d_sae), for `latentOrder.permute`, after the first batch: how often each latent is not 0. */
+  readonly frequencies?: Float64Array;
   /** The controller's scale, for `penalty.coefficient`. */
   readonly sparsityScale: number;
 }
@@ -95,6 +104,8 @@ export interface StepDraws {
 
 export interface StepResult {
   readonly state: TrainState;
+  /** order[j] is the latent that came to place j after selection, which all below already follows; null if none moved. */
+  readonly order: Uint32Array | null;
   /** What the SAE was given: x scaled and normalised, (rows, d_in). */
   readonly input: Matrix;
   /** (rows, d_sae), before ReLU. */
@@ -181,10 +192,12 @@ export function trainStep(
     params = { ...params, b_dec: geometricMedian(input) };
   }
 
-  const pre = preActivations(input, params, dialect);
-  const acts = relu(pre);
+  let { m, v, sinceFired: countsBefore } = state;
+  let { frequencies } = averages;
+  let pre = preActivations(input, params, dialect);
+  let acts = relu(pre);
   const scores = selectionScores(acts, params.W_dec, dialect);
-  const latents = select(pre, acts, scores, params, config);
+  let latents = select(pre, acts, scores, params, config);
 
   let threshold = state.threshold;
   const estimatesThreshold = config.selection === 'batch' || config.selection === 'row';
@@ -192,14 +205,27 @@ export function trainStep(
     threshold = updateThreshold(threshold, smallestSelected(latents, scores), dialect);
   }
 
+  let order: Uint32Array | null = null;
+  if (dialect.latentOrder.permute === 'by-frequency') {
+    frequencies = updateFrequencies(frequencies, latents, dialect);
+    const places = draws.order ?? latentOrder(frequencies);
+    // The published code slices prefixes from an order; moving latents instead leaves prefixes what they are elsewhere.
+    [params, m, v] = [params, m, v].map((each) => reorderLatents(each, places));
+    [pre, acts, latents] = [pre, acts, latents].map((each) => reorderColumns(each, places));
+    [countsBefore, frequencies] = [countsBefore, frequencies].map((each) =>
+      each.map((_, j) => each[places[j]]),
+    );
+    order = places;
+  }
+
   const reconstructions = decodePrefixes(latents, params, prefixes);
   const errors = levelErrors(input, params.b_dec, reconstructions);
-  const losses = levelLosses(errors);
+  const losses = levelLosses(errors, dialect.loss.tilt);
   const coefficients = levelCoefficients(weights, config.d_in, dialect);
   const reconstruction = reconstructionLoss(losses, coefficients);
 
-  const sinceFired = updateSinceFired(state.sinceFired, latents, dialect);
-  const counts = dialect.deadLatents.mask === 'this-step' ? sinceFired : state.sinceFired;
+  const sinceFired = updateSinceFired(countsBefore, latents, dialect);
+  const counts = dialect.deadLatents.mask === 'this-step' ? sinceFired : countsBefore;
   const dead = deadMask(counts, config.deadAfter, dialect);
   const values = dialect.auxk.values === 'acts' ? acts : pre;
   const { W_dec } = params;
@@ -243,7 +269,7 @@ export function trainStep(
   if (normalise === 'before-update') params = normalised(params);
 
   const rate = learningRate(step, config, dialect);
-  const adam = adamUpdate(params, update, state.m, state.v, step, rate, dialect);
+  const adam = adamUpdate(params, update, m, v, step, rate, dialect);
   let next = normalise === 'after-update' ? normalised(adam.params) : adam.params;
   let { meanSquares } = averages;
   if (dialect.latentOrder.permute === 'by-mean-square') {
@@ -258,8 +284,14 @@ export function trainStep(
       v: adam.v,
       threshold,
       sinceFired,
-      averages: { meanNorm, meanSquares, sparsityScale },
+      averages: {
+        meanNorm,
+        meanSquares,
+        sparsityScale,
+        ...(frequencies === undefined ? {} : { frequencies }),
+      },
     },
+    order,
     input,
     pre,
     acts,

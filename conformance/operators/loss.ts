@@ -103,7 +103,7 @@ export const losses: readonly RunOperator[] = [
       const x = rowsOf(given, 'x');
       const all = matricesOf(given, 'reconstructions');
       const b_dec = has(given, 'b_dec') ? vectorOf(given, 'b_dec') : new Float64Array(x.cols);
-      const losses = levelLosses(levelErrors(x, b_dec, all));
+      const losses = levelLosses(levelErrors(x, b_dec, all), dialect.loss.tilt);
       const weights = weightsOf(given, all.length);
       if (weights.length !== all.length) {
         throw new RangeError(

@@ -148,8 +148,13 @@ export const stateInputs: RunOperator['inputs'] = {
     optional: 'at step 0: 0',
   },
   mean_squares: {
-    words: '(d_sae): the average that latents are ordered by, where latentOrder.permute does',
+    words:
+      '(d_sae): the average that latents are ordered by, where latentOrder.permute is by-mean-square',
     optional: atStep0,
+  },
+  frequencies: {
+    words: '(d_sae): that average, where latentOrder.permute is by-frequency',
+    optional: 'at step 0: those of x',
   },
   sparsity_scale: {
     words: '(): of the penalty’s controller, where penalty.coefficient has one',
@@ -161,7 +166,7 @@ export const stateInputs: RunOperator['inputs'] = {
   },
   order: {
     words: '(d_sae): the latent that comes to each place, where latents are re-ordered',
-    optional: 'by mean_squares',
+    optional: 'by mean_squares or frequencies',
   },
 };
 
@@ -171,6 +176,8 @@ export const trainStepOperator: RunOperator = {
   inputs: { x: { words: '(…, d_in)' }, ...stateInputs },
   outputs: {
     input: '(…, d_in): what the SAE is given: x scaled and normalised',
+    order:
+      '(d_sae): where latents are sorted by frequency: the one that came to each place before prefixes were sliced, which all else follows',
     'pre, acts, latents': '(…, d_sae): before ReLU, before and after selection',
     reconstructions: '(prefixes, …, d_in)',
     level_losses: '(prefixes): not weighted',
@@ -184,7 +191,7 @@ export const trainStepOperator: RunOperator = {
     'grad.…, projected.…, clipped.…, updated.…':
       'as derived; after projection; what Adam receives; as Adam leaves the parameters',
     'norm, learning_rate': '(): of the gradients before clipping; of this update',
-    'W_enc, b_enc, W_dec, b_dec, threshold, m.…, v.…, mean_norm, mean_squares, sparsity_scale, step':
+    'W_enc, b_enc, W_dec, b_dec, threshold, m.…, v.…, mean_norm, mean_squares, frequencies, sparsity_scale, step':
       'the next state',
   },
   config: { step: aWhole('updates done before this one'), ...runSettings },
@@ -243,7 +250,8 @@ function averagesOf(given: Given, config: TrainConfig, late: (name: string) => v
   const start = startingAverages(config);
   const { input, latentOrder, penalty } = config.dialect;
   if (input.normaliser === 'running-mean-norm') late('mean_norm');
-  if (latentOrder.permute !== 'never') late('mean_squares');
+  if (latentOrder.permute === 'by-mean-square') late('mean_squares');
+  if (latentOrder.permute === 'by-frequency') late('frequencies');
   if (penalty.kind !== 'none' && penalty.coefficient === 'controlled') late('sparsity_scale');
   return {
     meanNorm: has(given, 'mean_norm') ? scalarOf(given, 'mean_norm') : start.meanNorm,
@@ -251,6 +259,7 @@ function averagesOf(given: Given, config: TrainConfig, late: (name: string) => v
     sparsityScale: has(given, 'sparsity_scale')
       ? scalarOf(given, 'sparsity_scale')
       : start.sparsityScale,
+    ...(has(given, 'frequencies') && { frequencies: vectorOf(given, 'frequencies') }),
   };
 }
 
@@ -314,6 +323,7 @@ function stepTensors(given: Given, result: StepResult): Tensors {
   const { rows, cols } = result.pre;
   return {
     input: restored(given, input),
+    ...(result.order && { order: fromVector(result.order) }),
     pre: restored(given, result.pre),
     acts: restored(given, result.acts),
     latents: restored(given, result.latents),
@@ -348,6 +358,7 @@ function stepTensors(given: Given, result: StepResult): Tensors {
       mean_norm: scalar(averages.meanNorm),
       mean_squares: fromVector(averages.meanSquares),
       sparsity_scale: scalar(averages.sparsityScale),
+      ...(averages.frequencies && { frequencies: fromVector(averages.frequencies) }),
     }),
     step: scalar(state.step),
   };

@@ -160,6 +160,13 @@ export function ln(a: Real): Real {
   return fromLibrary(a.value.ln(), a.error / least);
 }
 
+/** e to the power of a. */
+export function exp(a: Real): Real {
+  if (isZero(a)) return one;
+  const value = a.value.exp();
+  return fromLibrary(value, value.toNumber() * Math.expm1(a.error));
+}
+
 export function cos(a: Real): Real {
   if (isZero(a)) return one;
   return fromLibrary(a.value.cos(), a.error);

@@ -21,6 +21,7 @@ import * as penalty from '../../reference/penalty.ts';
 import * as prefixes from '../../reference/prefixes.ts';
 import * as select from '../../reference/select.ts';
 import * as threshold from '../../reference/threshold.ts';
+import * as tilt from '../../reference/tilt.ts';
 import * as trainConfig from '../../reference/train-config.ts';
 import * as trainStep from '../../reference/train-step.ts';
 
@@ -44,6 +45,7 @@ export interface Reference {
   readonly prefixes: typeof prefixes;
   readonly select: typeof select;
   readonly threshold: typeof threshold;
+  readonly tilt: typeof tilt;
   readonly trainConfig: typeof trainConfig;
   readonly trainStep: typeof trainStep;
 }
@@ -68,6 +70,7 @@ export const reference: Reference = {
   prefixes,
   select,
   threshold,
+  tilt,
   trainConfig,
   trainStep,
 };

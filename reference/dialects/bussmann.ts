@@ -51,6 +51,7 @@ export const bussmann: Dialect = {
     overLevels: 'mean',
     defaultWeight: 'one',
     innerLevels: 'attached',
+    tilt: 0,
   },
   penalty: {
     kind: 'l1',

@@ -53,6 +53,7 @@ export const dictionaryLearning: Dialect = {
     overLevels: 'mean',
     defaultWeight: 'one-over-levels',
     innerLevels: 'attached',
+    tilt: 0,
   },
   penalty: {
     kind: 'none',

@@ -40,6 +40,7 @@ export const paper: Dialect = {
     overLevels: 'sum',
     defaultWeight: 'one',
     innerLevels: 'attached',
+    tilt: 0,
   },
   auxk: { ...dictionaryLearning.auxk, normaliser: 'none', k: 512 },
   learningRate: { ...dictionaryLearning.learningRate, base: 3e-4, scalesWithWidth: false },

@@ -52,6 +52,7 @@ export const saelens: Dialect = {
     overLevels: 'sum',
     defaultWeight: 'one',
     innerLevels: 'attached',
+    tilt: 0,
   },
   penalty: {
     kind: 'none',

@@ -110,6 +110,24 @@ export const architectures: readonly Architecture[] = [
     meaning: 'matryoshka with k falling from 2.4 times its target over the first half of the run',
     options: { fallingK: { from: 2.4, share: 0.5 } },
   },
+  {
+    ...matryoshka,
+    name: 'Matryoshka, tilted',
+    slug: 'matryoshka-tilted',
+    meaning:
+      'matryoshka whose rows weigh more the larger their error, tilt .002 (term_mean of github.com/chanind/claude-auto-research-synthsaebench, autoresearch/sae.py)',
+    options: { decisions: { 'loss.tilt': 0.002 } },
+  },
+  {
+    ...matryoshka,
+    name: 'Matryoshka, ordered by frequency',
+    slug: 'matryoshka-ordered',
+    meaning:
+      'matryoshka whose latents are sorted by how often they fire before prefixes are sliced (FiringFrequencyTracker of github.com/chanind/claude-auto-research-synthsaebench, autoresearch/sae.py)',
+    options: {
+      decisions: { 'latentOrder.permute': 'by-frequency', 'latentOrder.decay': 0.99 },
+    },
+  },
 ];
 
 /** @throws {@link UsageError} listing the slugs. */

@@ -22,6 +22,7 @@ export const otherwise: Dialect = {
     overLevels: 'sum',
     defaultWeight: 'one',
     innerLevels: 'attached',
+    tilt: 0,
   },
   auxk: {
     values: 'pre-activations',

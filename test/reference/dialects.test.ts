@@ -139,7 +139,7 @@ describe('a dialect of one’s own', () => {
     [{ ...base, loss: ['sum'] }, 'dialect.loss: expected an object of decisions, got ["sum"]'],
     [
       { ...base, loss: { over: 'sum' } },
-      'dialect.loss.over: no such decision; expected one of emptyPrefix, overDimensions, overLevels, defaultWeight, innerLevels',
+      'dialect.loss.over: no such decision; expected one of emptyPrefix, overDimensions, overLevels, defaultWeight, innerLevels, tilt',
     ],
     [
       { ...base, loss: { overLevels: 'product' } },

@@ -1,7 +1,7 @@
 /**
  * Gradients of a whole training step in any mixture of dialects, against differences of its loss, which is written out
  * here a second time from definitions. What a gradient takes for constant is held: which latents are selected, which dead
- * ones auxk chose, a detached residual and its variance, detached levels, counts.
+ * ones auxk chose, a detached residual and its variance, detached levels, what rows weigh under a tilt, counts.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -22,6 +22,7 @@ import {
   d_sae,
   difference,
   mixtures,
+  placed,
   prefixes,
   rows,
   wordDecisions,
@@ -71,12 +72,24 @@ function lossOf({ dialect, config, state }: World, held: StepResult, moving: Mov
   const squares = (of: (b: number, i: number) => number): number =>
     sum(rows, (b) => sum(d_in, (i) => of(b, i) ** 2)) / rows;
 
+  const heldError = (b: number, g: number): number =>
+    sum(d_in, (i) => {
+      const at = b * d_in + i;
+      const level = g === 0 ? state.params.b_dec[i] : held.reconstructions[g - 1].data[at];
+      return (level - held.input.data[at]) ** 2;
+    });
+  /** What row b weighs in level g. */
+  const weight = (b: number, g: number): number => {
+    const mean = sum(rows, (n) => heldError(n, g)) / rows;
+    const share = (n: number): number => Math.exp((dialect.loss.tilt * heldError(n, g)) / mean);
+    return share(b) / sum(rows, share);
+  };
   const c = levelCoefficients(config.levelWeights, d_in, dialect);
-  const reconstruction = [0, ...prefixes].reduce(
-    (all, _, g) =>
-      all + c[g] * squares((b, i) => params.b_dec[i] + decoded(b, i, g) - x.data[b * d_in + i]),
-    0,
-  );
+  const reconstruction = sum(prefixes.length + 1, (g) => {
+    const square = (b: number): number =>
+      sum(d_in, (i) => (params.b_dec[i] + decoded(b, i, g) - x.data[b * d_in + i]) ** 2);
+    return c[g] * sum(rows, (b) => weight(b, g) * square(b));
+  });
 
   const auxk = held.auxk.reduce((all, { level, chosen }) => {
     const each = dialect.auxk.levels === 'each';
@@ -145,8 +158,9 @@ test('every word of every decision is among the mixtures', () => {
 
 test('the reported loss is what it is by definition', () => {
   fc.assert(
-    fc.property(worlds(), (world) => {
-      const held = step(world);
+    fc.property(worlds(), (drawn) => {
+      const held = step(drawn);
+      const world = placed(drawn, held);
       const moving = { params: world.state.params, x: held.input };
       expect(difference([held.loss], [lossOf(world, held, moving)])).toBeLessThan(1e-12);
     }),
@@ -158,8 +172,9 @@ test('the reported loss is what it is by definition', () => {
 const isDerivative = ({ defaults, jumpRelu }: Dialect): boolean =>
   defaults.selection !== 'jump' || jumpRelu.inputGradient === 'gate';
 
-function expectDifferences(world: World): void {
-  const held = step(world);
+function expectDifferences(drawn: World): void {
+  const held = step(drawn);
+  const world = placed(drawn, held);
   const { params } = world.state;
   for (const name of paramNames) {
     const values = valuesOf(params, name);
@@ -195,8 +210,9 @@ test('moving every row of x and b_dec alike leaves the loss: ∂b_dec = -Σ_b �
   const centred = (dialect: Dialect): boolean =>
     isDerivative(dialect) && dialect.encode.subtractsDecoderBias;
   fc.assert(
-    fc.property(worlds(centred), (world) => {
-      const held = step(world);
+    fc.property(worlds(centred), (drawn) => {
+      const held = step(drawn);
+      const world = placed(drawn, held);
       const { params } = world.state;
       const received = Float64Array.from({ length: d_in }, (_, i) =>
         derivative((by) => {
@@ -225,9 +241,10 @@ describe('JumpReLU', () => {
   test('thresholds and pre-activations receive what straight-through estimation says', () => {
     let inside = 0;
     fc.assert(
-      fc.property(worlds(counting), (world) => {
+      fc.property(worlds(counting), (drawn) => {
+        const held = step(drawn);
+        const world = placed(drawn, held);
         const { dialect, config, state } = world;
-        const held = step(world);
         const { bandwidth, inputGradient, counts, keepsThresholds } = dialect.jumpRelu;
         const thetas = state.params.threshold!.map((theta) =>
           keepsThresholds === 'at-least-zero' && theta < 0 ? 0 : theta,

@@ -285,7 +285,10 @@ test('each level receives the errors of its own and all later levels', () => {
 
 test('detached, each level’s latents receive its own error alone, and b_dec all of them', () => {
   const errors = [fromRows([[1], [0]]), fromRows([[2], [4]]), fromRows([[-1], [1]])];
-  const sums = suffixSums(errors, Float64Array.of(3, 0.5, 1), 'detached');
+  const sums = suffixSums(errors, Float64Array.of(3, 0.5, 1), {
+    innerLevels: 'detached',
+    tilt: 0,
+  });
   expect(sums.map(({ data }) => [...data])).toEqual([
     [3, 3],
     [1, 2],

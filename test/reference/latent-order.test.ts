@@ -2,7 +2,13 @@ import { describe, expect, test } from 'vitest';
 import { nabeshima, type Dialect } from '../../reference/dialects.ts';
 import { decode } from '../../reference/decode.ts';
 import { encode } from '../../reference/encode.ts';
-import { latentOrder, reorderLatents, updateMeanSquares } from '../../reference/latent-order.ts';
+import {
+  latentOrder,
+  reorderColumns,
+  reorderLatents,
+  updateFrequencies,
+  updateMeanSquares,
+} from '../../reference/latent-order.ts';
 import { fromRows } from '../../reference/matrix.ts';
 import type { SaeParams } from '../../reference/params.ts';
 
@@ -36,6 +42,18 @@ test('the average follows each latent’s mean square times its squared decoder 
   expect([...average]).toEqual([8, 4, 0]);
 });
 
+test('frequencies follow how often each latent is not 0, and start as the first batch’s', () => {
+  const dialect: Dialect = { ...nabeshima, latentOrder: { permute: 'by-frequency', decay: 0.75 } };
+  const latents = fromRows([
+    [2, 0, 1],
+    [0, 0, 5],
+  ]);
+  expect([...updateFrequencies(undefined, latents, dialect)]).toEqual([0.5, 0, 1]);
+  const average = Float64Array.of(1, 0.5, 0);
+  expect([...updateFrequencies(average, latents, dialect)]).toEqual([0.875, 0.375, 0.25]);
+  expect([...average]).toEqual([1, 0.5, 0]);
+});
+
 describe('the order', () => {
   test('has the largest average first', () => {
     expect([...latentOrder(Float64Array.of(1, 30, 20, 4))]).toEqual([1, 2, 3, 0]);
@@ -67,6 +85,19 @@ describe('re-ordered', () => {
     );
     expect(moved.b_dec).toBe(params.b_dec);
     expect(Object.keys(moved)).not.toContain('threshold');
+  });
+
+  test('columns go where their latents do', () => {
+    const values = fromRows([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
+    expect(reorderColumns(values, Uint32Array.of(2, 0, 1))).toEqual(
+      fromRows([
+        [3, 1, 2],
+        [6, 4, 5],
+      ]),
+    );
   });
 
   test('thresholds of latents come along', () => {

@@ -76,6 +76,24 @@ describe('level losses', () => {
     expect([...levelLosses(errors)]).toEqual([7, 2, 0]);
   });
 
+  test('weigh rows by a softmax of their errors where the loss is tilted', () => {
+    const errors = levelErrors(x, b_dec, reconstructions);
+    // Rows' squared errors 1 and 13 of mean 7; 4 and 0 of mean 2; none.
+    const of = (a: number, b: number, tilt: number): number => {
+      const mean = (a + b) / 2;
+      const shares = [Math.exp((tilt * a) / mean), Math.exp((tilt * b) / mean)];
+      return (shares[0] * a + shares[1] * b) / (shares[0] + shares[1]);
+    };
+    for (const tilt of [0.002, 1, 40]) {
+      const [first, second, none] = levelLosses(errors, tilt);
+      expect(first).toBeCloseTo(of(1, 13, tilt), 12);
+      expect(second).toBeCloseTo(of(4, 0, tilt), 12);
+      expect(none).toBe(0);
+    }
+    // The largest error alone, without an overflow on the way.
+    expect([...levelLosses(errors, 1e6)]).toEqual([13, 4, 0]);
+  });
+
   test('add up with their coefficients', () => {
     expect(reconstructionLoss(Float64Array.of(7, 2, 1), Float64Array.of(0, 0.5, 3))).toBe(4);
   });

@@ -11,8 +11,14 @@ import {
 } from '../../reference/dialects.ts';
 import { adamUpdate, clipGradients, gradientNorm } from '../../reference/adam.ts';
 import { normaliseRows, projectGradient } from '../../reference/decoder-norm.ts';
-import { latentOrder, reorderLatents, updateMeanSquares } from '../../reference/latent-order.ts';
-import { trainStep, type StepResult, type TrainConfig } from '../../reference/train-step.ts';
+import {
+  latentOrder,
+  reorderColumns,
+  reorderLatents,
+  updateFrequencies,
+  updateMeanSquares,
+} from '../../reference/latent-order.ts';
+import { startingAverages, trainStep, type StepResult, type TrainConfig } from '../../reference/train-step.ts';
 import { d_sae, rows, worldOf, type World } from './worlds.ts';
 
 const step = ({ state, x, config }: World, change: Partial<TrainConfig> = {}): StepResult =>
@@ -164,6 +170,49 @@ describe('the update', () => {
     const given = trainStep(state, x, config, { order });
     expect(given.state.params).toEqual(reorderLatents(given.updated, order));
     expect(given.state.averages).toEqual(trainStep(state, x, config).state.averages);
+  });
+
+  test('by frequency moves all that belongs to a latent, before prefixes are sliced', () => {
+    const dialect = withDecision(dictionaryLearning, 'latentOrder.permute', 'by-frequency');
+    const world = worldOf(withDecision(dialect, 'latentOrder.decay', 0.9), 15);
+    const { state } = world;
+    const result = step(world);
+    const unsorted = step(world, { dialect: dictionaryLearning });
+    const frequencies = updateFrequencies(
+      state.averages!.frequencies,
+      unsorted.latents,
+      world.dialect,
+    );
+    const order = latentOrder(frequencies);
+    expect(unsorted.order).toBeNull();
+    expect(result.order).toEqual(order);
+    expect([...order]).not.toEqual([0, 1, 2, 3, 4, 5]);
+    expect(result.latents).toEqual(reorderColumns(unsorted.latents, order));
+    const here = (values: Float64Array): Float64Array => values.map((_, j) => values[order[j]]);
+    expect(result.state.averages!.frequencies).toEqual(here(frequencies));
+    // From latents that stand there already it is the step of a dialect that sorts none.
+    const placed = {
+      ...state,
+      params: reorderLatents(state.params, order),
+      m: reorderLatents(state.m, order),
+      v: reorderLatents(state.v, order),
+      sinceFired: here(state.sinceFired),
+    };
+    const there = step({ ...world, state: placed }, { dialect: dictionaryLearning });
+    expect(result.levelLosses).toEqual(there.levelLosses);
+    expect(result.state).toEqual({ ...there.state, averages: result.state.averages });
+  });
+
+  test('by frequency sorts by the first batch’s, where none was before', () => {
+    const dialect = withDecision(dictionaryLearning, 'latentOrder.permute', 'by-frequency');
+    const { state, x, config } = worldOf(dialect, 16);
+    const result = trainStep({ ...state, averages: startingAverages(config) }, x, config);
+    const fired = Float64Array.from({ length: config.d_sae }, (_, j) => {
+      const rows = Array.from({ length: x.rows }, (_, b) => b * config.d_sae + j);
+      return rows.filter((i) => result.latents.data[i] > 0).length / x.rows;
+    });
+    expect(result.state.averages!.frequencies).toEqual(fired);
+    expect(fired).toEqual(fired.toSorted().toReversed());
   });
 
   test('leaves order and its average alone in other dialects', () => {

@@ -10,10 +10,11 @@ import {
   type Dialect,
   type Value,
 } from '../../reference/dialects.ts';
+import { reorderLatents } from '../../reference/latent-order.ts';
 import { matrix, type Matrix } from '../../reference/matrix.ts';
 import type { SaeParams } from '../../reference/params.ts';
 import { trainConfig } from '../../reference/train-config.ts';
-import type { TrainConfig, TrainState } from '../../reference/train-step.ts';
+import type { StepResult, TrainConfig, TrainState } from '../../reference/train-step.ts';
 import { createRng } from '../../synthetic/rng.ts';
 
 export const rows = 5;
@@ -43,9 +44,15 @@ export const mixtures: fc.Arbitrary<Dialect> = fc
       ),
     ),
     k: fc.constantFrom<Dialect['auxk']['k']>('half-d_in', 0, 1, 3, 512),
+    tilt: fc.constantFrom(0, 0.002, 1.5),
   })
-  .map(({ base, words, k }) => {
-    let dialect: Dialect = { ...base, name: 'mixture', auxk: { ...base.auxk, k } };
+  .map(({ base, words, k, tilt }) => {
+    let dialect: Dialect = {
+      ...base,
+      name: 'mixture',
+      auxk: { ...base.auxk, k },
+      loss: { ...base.loss, tilt },
+    };
     words.forEach((word, i) => {
       if (word !== null) dialect = withDecision(dialect, wordDecisions[i].path, word);
     });
@@ -114,9 +121,17 @@ export function worldOf(dialect: Dialect, seed: number, options: Partial<TrainCo
         meanNorm: 1.5,
         meanSquares: uniforms(d_sae, 0, 2),
         sparsityScale: 0.4,
+        frequencies: uniforms(d_sae, 0, 1),
       },
     },
   };
+}
+
+/** The world with its parameters in the order that a step's result is in: see `StepResult.order`. */
+export function placed(world: World, { order }: StepResult): World {
+  const { state } = world;
+  if (order === null) return world;
+  return { ...world, state: { ...state, params: reorderLatents(state.params, order) } };
 }
 
 function squares(params: SaeParams): SaeParams {

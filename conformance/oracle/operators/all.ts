@@ -24,6 +24,7 @@ import { penalty } from './penalty.ts';
 import { prefixes } from './prefixes.ts';
 import { select } from './select.ts';
 import { threshold } from './threshold.ts';
+import { tilt } from './tilt.ts';
 import { totalLoss } from './total-loss.ts';
 import { runSettings } from './run-settings.ts';
 import { trainStep } from './train-step.ts';
@@ -39,6 +40,7 @@ export const oracles: readonly Oracle[] = [
   jumpRelu,
   threshold,
   decode,
+  tilt,
   loss,
   deadLatents,
   auxk,

@@ -18,6 +18,7 @@ function held(given: LossCase, params: RealParams, forward: RealForward, forced:
   const { dialect } = given;
   return {
     ...forced,
+    rowWeights: forward.rowWeights,
     terms: forced.terms.map((term, t) => {
       const residual = difference(forward.x, forward.levels[term.level]);
       const factor = auxkFactor(residual, term.dead, dialect);

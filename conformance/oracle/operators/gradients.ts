@@ -34,16 +34,21 @@ export function suffixSums(
   coefficients: readonly Real[],
   attached: readonly { readonly level: number; readonly gradient: RealMatrix }[],
   innerLevels: 'attached' | 'detached' = 'attached',
+  rowWeights: readonly (readonly Real[] | null)[] = [],
 ): RealMatrix[] {
   const hears = (g: number, level: number): boolean =>
     level === g || (level > g && (innerLevels === 'attached' || g === 0));
-  const slopes = coefficients.map((c, g) => div(mul(real(2), c), real(errors[g].rows)));
+  const slope = (g: number, b: number): Real => {
+    const twice = mul(real(2), coefficients[g]);
+    const weights = rowWeights[g] ?? null;
+    return weights === null ? div(twice, real(errors[g].rows)) : mul(twice, weights[b]);
+  };
   return errors.map((first, g) =>
     build(first.rows, first.cols, (b, i) =>
       sum([
         ...range(errors.length)
           .filter((h) => hears(g, h))
-          .map((h) => mul(slopes[h], at(errors[h], b, i))),
+          .map((h) => mul(slope(h, b), at(errors[h], b, i))),
         ...attached
           .filter(({ level }) => hears(g, level))
           .map(({ gradient }) => at(gradient, b, i)),
@@ -64,7 +69,13 @@ export function closedForm(
   const { rows, cols } = latents;
   const coefficient = real(given.coefficient);
   const attached = dialect.auxk.residual === 'attached' ? auxk : [];
-  const sums = suffixSums(forward.errors, forward.coefficients, attached, dialect.loss.innerLevels);
+  const sums = suffixSums(
+    forward.errors,
+    forward.coefficients,
+    attached,
+    dialect.loss.innerLevels,
+    forward.rowWeights,
+  );
   const levelOf = (j: number): RealMatrix => sums[1 + prefixes.findIndex((width) => j < width)];
   const passes = (i: number): boolean =>
     dialect.auxk.values === 'pre-activations' || forced.positive[i];
@@ -161,10 +172,16 @@ export const gradients: Oracle<LossCase> = {
     const { got, forced, exact } = judged;
     const params = realParams(given.params);
     const { prefixes, dialect } = given;
-    const sums = reference.gradients.suffixSums(got.forward.errors, got.coefficients);
-    suffixSums(exact.errors, exact.coefficients, []).forEach((level, g) =>
-      judge.allNear(`T_${g}`, sums[g], level),
+    const sums = reference.gradients.suffixSums(got.forward.errors, got.coefficients, dialect.loss);
+    const { innerLevels } = dialect.loss;
+    const exactSums = suffixSums(
+      exact.errors,
+      exact.coefficients,
+      [],
+      innerLevels,
+      exact.rowWeights,
     );
+    exactSums.forEach((level, g) => judge.allNear(`T_${g}`, sums[g], level));
     const answer = reference.gradients.gradients(
       got.forward,
       given.params,

@@ -7,16 +7,19 @@ import type { Dialect } from '../../../reference/dialect.ts';
 import type { Matrix } from '../../../reference/matrix.ts';
 import { dialect, matrixOf, sizes, values } from '../cases.ts';
 import type { Oracle } from '../oracle.ts';
-import { div, mul, one, real, sum, zero, type Real } from '../real.ts';
+import { div, mul, one, real, square, sum, zero, type Real } from '../real.ts';
 import {
   build,
   difference,
   inner,
   meanSquaredLength,
+  range,
   realMatrix,
   reals,
+  rowOf,
   type RealMatrix,
 } from '../real-matrix.ts';
+import { rowWeights } from './tilt.ts';
 
 /** E_0..E_G. @param levels - x̂_0..x̂_G. */
 export function levelErrors(x: RealMatrix, levels: readonly RealMatrix[]): RealMatrix[] {
@@ -34,6 +37,20 @@ export function levelCoefficients(
   const share = loss.overDimensions === 'mean' ? div(overLevels, real(d_in)) : overLevels;
   const first = loss.emptyPrefix ? one : zero;
   return [first, ...reals(weights)].map((weight) => mul(weight, share));
+}
+
+/** L_g. @param weights - of rows, where the loss is tilted. */
+export function levelLoss(error: RealMatrix, weights: readonly Real[] | null): Real {
+  return weights === null ? meanSquaredLength(error) : inner(weights, rowSquares(error));
+}
+
+/** What rows of a level weigh; null where they weigh alike. */
+export function levelWeights(error: RealMatrix, { loss }: Dialect): readonly Real[] | null {
+  return loss.tilt === 0 ? null : rowWeights(rowSquares(error), loss.tilt);
+}
+
+function rowSquares(error: RealMatrix): Real[] {
+  return range(error.rows).map((b) => sum(rowOf(error, b).map(square)));
 }
 
 interface LossCase {
@@ -67,8 +84,8 @@ export const loss: Oracle<LossCase> = {
     const exact = levelErrors(realMatrix(x), [first, ...levels.map(realMatrix)]);
     const errors = loss.levelErrors(x, b_dec, levels);
     exact.forEach((level, g) => judge.allNear(`E_${g}`, errors[g], level));
-    const losses = exact.map(meanSquaredLength);
-    const got = loss.levelLosses(errors);
+    const losses = exact.map((error) => levelLoss(error, levelWeights(error, dialect)));
+    const got = loss.levelLosses(errors, dialect.loss.tilt);
     judge.allNear('L', got, losses);
 
     const coefficients = levelCoefficients([...weights], x.cols, dialect);

@@ -74,11 +74,15 @@ export function stepCases(): fc.Arbitrary<StepCase> {
           v: squares,
           threshold: fc.oneof(number, fc.constantFrom(-1, 0)),
           sinceFired: each(fc.nat(9)).map((counts) => Float64Array.from(counts)),
-          averages: fc.record({
-            meanNorm: positive,
-            meanSquares: positiveValues(d_sae),
-            sparsityScale: positive,
-          }),
+          averages: fc.record(
+            {
+              meanNorm: positive,
+              meanSquares: positiveValues(d_sae),
+              sparsityScale: positive,
+              frequencies: positiveValues(d_sae),
+            },
+            { requiredKeys: ['meanNorm', 'meanSquares', 'sparsityScale'] },
+          ),
         }),
       });
     });

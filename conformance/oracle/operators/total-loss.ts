@@ -16,7 +16,6 @@ import { compare, mul, real, sign, sum, surely, zero, type Real } from '../real.
 import {
   difference,
   inner,
-  meanSquaredLength,
   range,
   realMatrix,
   realParams,
@@ -29,7 +28,7 @@ import { decodePrefix } from './decode.ts';
 import { hasZeroRow } from './decoder-norm.ts';
 import { positiveParts, preActivations } from './encode.ts';
 import { lossCases, type LossCase } from './loss-cases.ts';
-import { levelCoefficients, levelErrors } from './loss.ts';
+import { levelCoefficients, levelErrors, levelLoss, levelWeights } from './loss.ts';
 import { penaltyOf, type RealPenalty } from './penalty.ts';
 import { judgeSelection, selectionCount, selectionScores } from './select.ts';
 
@@ -59,7 +58,7 @@ export function referenceForward(given: LossCase, reference: Reference): Referen
   }[given.selection]();
   const reconstructions = decode.decodePrefixes(latents, params, prefixes);
   const errors = loss.levelErrors(x, params.b_dec, reconstructions);
-  const losses = loss.levelLosses(errors);
+  const losses = loss.levelLosses(errors, dialect.loss.tilt);
   const coefficients = loss.levelCoefficients(weights, x.cols, dialect);
   const auxk = reference.auxk.auxkOfLevels(
     x,
@@ -113,6 +112,8 @@ export interface Forced {
   readonly positive: readonly boolean[];
   readonly l0: number;
   readonly terms: readonly ForcedTerm[];
+  /** Of each level, where the loss is tilted: as the parameters of the case make them. */
+  readonly rowWeights?: readonly (readonly Real[] | null)[];
 }
 
 export interface ForcedTerm {
@@ -134,6 +135,7 @@ export interface RealForward {
   readonly levels: readonly RealMatrix[];
   /** E_0..E_G. */
   readonly errors: readonly RealMatrix[];
+  readonly rowWeights: readonly (readonly Real[] | null)[];
   readonly losses: readonly Real[];
   readonly coefficients: readonly Real[];
   readonly auxk: readonly (RealAuxk & { readonly level: number })[];
@@ -153,7 +155,8 @@ export function exactForward(given: LossCase, params: RealParams, forced: Forced
   const latents = where(forced.present);
   const levels = [0, ...prefixes].map((width) => decodePrefix(latents, params, width));
   const errors = levelErrors(x, levels);
-  const losses = errors.map(meanSquaredLength);
+  const rowWeights = forced.rowWeights ?? errors.map((error) => levelWeights(error, dialect));
+  const losses = errors.map((error, g) => levelLoss(error, rowWeights[g]));
   const coefficients = levelCoefficients(given.weights, x.cols, dialect);
   const values = dialect.auxk.values === 'acts' ? where(forced.positive) : pre;
   const auxk = forced.terms.map((term) => {
@@ -174,7 +177,19 @@ export function exactForward(given: LossCase, params: RealParams, forced: Forced
     mul(real(alpha), sum(auxk.map((term) => term.loss))),
     mul(real(given.coefficient), penalty.loss),
   ]);
-  return { x, pre, latents, levels, errors, losses, coefficients, auxk, penalty, loss };
+  return {
+    x,
+    pre,
+    latents,
+    levels,
+    errors,
+    rowWeights,
+    losses,
+    coefficients,
+    auxk,
+    penalty,
+    loss,
+  };
 }
 
 /**

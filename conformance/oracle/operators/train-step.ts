@@ -31,6 +31,7 @@ import { hasZeroRow, normaliseRows, projectGradient, rowNorms } from './decoder-
 import { positiveParts } from './encode.ts';
 import { closedForm } from './gradients.ts';
 import { normalisedInput } from './input-norm.ts';
+import { frequencies } from './latent-order.ts';
 import { learningRate } from './learning-rate.ts';
 import { selectionScores } from './select.ts';
 import type { LossCase } from './loss-cases.ts';
@@ -68,14 +69,55 @@ export const trainStep: Oracle<StepCase> = {
     judge.allNear('input', got.input, input.x);
     judge.near('mean norm', got.state.averages!.meanNorm, input.meanNorm);
 
-    const params = startingParams(given, got.input, reference);
-    const loss = lossCase(given, got, params);
+    judgeOrder(given, got, judge);
+    const placed = inPlace(given, got, reference);
+    const params = startingParams(placed, got.input, reference);
+    const loss = lossCase(placed, got, params);
     judgeLoss(loss, got, judge);
-    judgeCounts(given, got, judge);
-    judgeUpdate(given, got, params, judge);
-    judgeAverages(given, got, params, averages.meanSquares, averages.sparsityScale, judge);
+    judgeCounts(placed, got, judge);
+    judgeUpdate(placed, got, params, judge);
+    judgeAverages(placed, got, params, averages.meanSquares, averages.sparsityScale, judge);
   },
 };
+
+/** The case with what belongs to latents where the step put it before prefixes were sliced. */
+function inPlace(given: StepCase, { order }: StepResult, { latentOrder }: Reference): StepCase {
+  if (order === null) return given;
+  const { state } = given;
+  const moved = (params: SaeParams): SaeParams => latentOrder.reorderLatents(params, order);
+  return {
+    ...given,
+    state: {
+      ...state,
+      params: moved(state.params),
+      m: moved(state.m),
+      v: moved(state.v),
+      sinceFired: state.sinceFired.map((_, j) => state.sinceFired[order[j]]),
+    },
+  };
+}
+
+/** Frequencies, and latents sorted by them: each where the latent before it is more frequent, or as frequent and first. */
+function judgeOrder({ state, config }: StepCase, got: StepResult, judge: Judge): void {
+  const sorts = config.dialect.latentOrder.permute === 'by-frequency';
+  const after = got.state.averages!.frequencies;
+  const before = state.averages?.frequencies ?? null;
+  const { order } = got;
+  judge.same('latents are sorted after selection', order !== null, sorts);
+  if (order === null) {
+    judge.same('frequencies kept', after, before ?? undefined);
+    return;
+  }
+  // The result's latents are in order already.
+  const placed = before?.map((_, j) => before[order[j]]) ?? null;
+  judge.allNear('frequencies', after!, frequencies(placed, got.latents, config.dialect));
+  judge.same('every latent has a place', new Set(order).size, config.d_sae);
+  for (let j = 1; j < order.length; j++) {
+    const isNext =
+      after![j - 1] > after![j] || (after![j - 1] === after![j] && order[j - 1] < order[j]);
+    judge.same(`place ${j}`, isNext, true);
+  }
+}
 
 /** Which refusals are due, each operator's own oracle says. */
 function stepOrUnbounded(step: () => StepResult): StepResult {

@@ -214,6 +214,14 @@ export const mistakes: readonly Broken[] = [
   ),
   wrong(
     'gradients',
+    'rows weigh alike under a tilt',
+    'gradients',
+    'gradients',
+    (right) => (f, params, p, c, d) =>
+      right(f, params, p, c, { ...d, loss: { ...d.loss, tilt: 0 } }),
+  ),
+  wrong(
+    'gradients',
     'the last weight for every level',
     'gradients',
     'gradients',
