@@ -3,7 +3,8 @@
  *
  * SAEBench's definition (0.6.0, absorption/feature_absorption_calculator.py) with its probe replaced by the truth: the
  * probe's direction by the parent's true direction, its value by the parent's true contribution to x, its test inputs
- * by the samples where the parent is on. The parent's main latent is its partner in the one-to-one matching.
+ * by the samples where the parent is on. The parent's main latent is its partner in the one-to-one matching; SAEBench's
+ * own choice of them, several for a split feature, is the option `main: 'probe'`.
  * An undertrained SAE scores falsely low, since nothing absorbs where nothing fires: read the main latent's recall
  * beside every number here.
  * @module
@@ -11,9 +12,10 @@
 import type { Matrix } from '../../reference/matrix.ts';
 import { norm, row } from '../../reference/matrix.ts';
 import { columnCounts, columnsOf, valueAt, type SparseRows } from '../sparse-rows.ts';
-import type { World } from '../worlds/world.ts';
+import type { Edge, World } from '../worlds/world.ts';
 import type { Code } from './code.ts';
 import type { Matching } from './mcc.ts';
+import { mainLatents, meanSize, trainingRows } from './main-latents.ts';
 import { mean, meanDefined } from './mean.ts';
 
 /** SAEBench's constants as its code has them; its paper prints others for the fraction. */
@@ -41,12 +43,24 @@ export const saebenchLimits: AbsorptionLimits = {
   samples: 20,
 };
 
+export interface AbsorptionOptions {
+  /** SAEBench's constants if left out. */
+  readonly limits?: AbsorptionLimits;
+  /**
+   * Whose silence counts. `matched`, the default: the partner in the pairing, judged on all samples. `probe`: the
+   * latents that tell the parent best in the first half of the samples, see {@link mainLatents}, judged on the second;
+   * all of them must be silent, and their parts add up. A child's latent that absorbs its parent can be one of them:
+   * then it counts as a split and no longer as absorption.
+   */
+  readonly main?: 'matched' | 'probe';
+}
+
 /** One parent's figures; null where too few samples, or no latent, leave them undefined. */
 export interface ParentAbsorption {
   readonly parent: number;
-  /** The main latent, or -1: unrepresented, and then every rate is null. */
+  /** The main latent, the best of several, or -1: unrepresented, and then every rate is null. */
   readonly latent: number;
-  /** Samples with the parent on. */
+  /** Samples with the parent on, among those that judge. */
   readonly samples: number;
   /** Share of those samples with a child on: the ceiling of absorption by children. */
   readonly childRate: number | null;
@@ -72,6 +86,10 @@ export interface Absorption {
   readonly cleanGap: number | null;
   /** Mean over edges. */
   readonly edgeGap: number | null;
+  /** Mean number of main latents of those that have any: 1 where they are matched. */
+  readonly splits: number | null;
+  /** Main latents of each of `parents`, the best first; none where it is unrepresented. */
+  readonly mains: readonly (readonly number[])[];
   /** Parents without a latent: counted here, never as absorbed. */
   readonly unrepresented: number;
   readonly parents: readonly ParentAbsorption[];
@@ -89,7 +107,7 @@ export function absorption(
   { directions, edges }: Pick<World, 'directions' | 'edges'>,
   cosine: Matrix,
   matching: Matching,
-  limits: AbsorptionLimits = saebenchLimits,
+  { limits = saebenchLimits, main = 'matched' }: AbsorptionOptions = {},
 ): Absorption {
   if (code.latents.rows !== features.rows) {
     throw new RangeError(
@@ -102,24 +120,28 @@ export function absorption(
   }
   const byFeature = columnsOf(features);
   const active = columnCounts(code.latents);
-  const judged = [...childrenOf.keys()]
-    .sort((a, b) => a - b)
-    .map((parent) => {
-      const latent = matching.latentOf[parent];
-      const subject: Subject = {
-        parent,
-        latent,
-        children: childrenOf.get(parent) ?? [],
-        samples: byFeature.index.subarray(byFeature.start[parent], byFeature.start[parent + 1]),
-        length: norm(row(directions, parent)),
-        cosineToParent: Float64Array.from(
-          { length: cosine.rows },
-          (_, l) => cosine.data[l * cosine.cols + parent],
-        ),
-        mainDead: latent >= 0 && active[latent] === 0,
-      };
-      return judgeParent(code.latents, features, subject, limits);
-    });
+  const order = [...childrenOf.keys()].sort((a, b) => a - b);
+  const mains =
+    main === 'probe'
+      ? mainLatents(code.latents, features, order)
+      : order.map((parent) => [matching.latentOf[parent]].filter((latent) => latent >= 0));
+  const firstJudged = main === 'probe' ? trainingRows(features.rows) : 0;
+  const judged = order.map((parent, i) => {
+    const on = byFeature.index.subarray(byFeature.start[parent], byFeature.start[parent + 1]);
+    const subject: Subject = {
+      parent,
+      mains: mains[i],
+      children: childrenOf.get(parent) ?? [],
+      samples: firstJudged === 0 ? on : on.filter((n) => n >= firstJudged),
+      length: norm(row(directions, parent)),
+      cosineToParent: Float64Array.from(
+        { length: cosine.rows },
+        (_, l) => cosine.data[l * cosine.cols + parent],
+      ),
+      mainDead: mains[i].length > 0 && mains[i].every((latent) => active[latent] === 0),
+    };
+    return judgeParent(code.latents, features, subject, limits);
+  });
   const parents = judged.map(({ figures }) => figures);
   return {
     full: meanDefined(parents.map((p) => p.full)),
@@ -127,14 +149,25 @@ export function absorption(
     recall: meanDefined(parents.map((p) => p.recall)),
     cleanGap: meanDefined(parents.map((p) => p.cleanGap)),
     edgeGap: meanDefined(judged.flatMap(({ edgeGaps }) => edgeGaps)),
+    splits: meanSize(mains),
+    mains,
     unrepresented: parents.filter((p) => p.latent < 0).length,
     parents,
   };
 }
 
+/** Mean full absorption of parents that have no parent themselves, what published runs on forests report; null if none has a value. */
+export function rootAbsorption(
+  parents: readonly ParentAbsorption[],
+  edges: readonly Edge[],
+): number | null {
+  const children = new Set(edges.map(({ child }) => child));
+  return meanDefined(parents.filter(({ parent }) => !children.has(parent)).map(({ full }) => full));
+}
+
 interface Subject {
   readonly parent: number;
-  readonly latent: number;
+  readonly mains: readonly number[];
   readonly children: readonly number[];
   /** Samples with the parent on. */
   readonly samples: Int32Array;
@@ -156,17 +189,17 @@ function judgeParent(
   subject: Subject,
   limits: AbsorptionLimits,
 ): Judged {
-  const { parent, latent, children } = subject;
+  const { parent, mains, children } = subject;
   const on = (n: number, feature: number): boolean => valueAt(features, n, feature) > 0;
   const samples = [...subject.samples];
   const withChild = samples.filter((n) => children.some((child) => on(n, child)));
   const enough = samples.length >= limits.samples;
   const childRate = enough ? withChild.length / samples.length : null;
-  if (latent < 0) {
+  if (mains.length === 0) {
     return {
       figures: {
         parent,
-        latent,
+        latent: -1,
         samples: samples.length,
         childRate,
         full: null,
@@ -180,9 +213,9 @@ function judgeParent(
     };
   }
 
-  const z = (n: number): number => valueAt(latents, n, latent);
+  const told = (n: number): boolean => mains.some((latent) => valueAt(latents, n, latent) !== 0);
   const recall = (cell: readonly number[]): number | null =>
-    cell.length < limits.samples ? null : cell.filter((n) => z(n) !== 0).length / cell.length;
+    cell.length < limits.samples ? null : cell.filter(told).length / cell.length;
   const childless = recall(samples.filter((n) => !children.some((child) => on(n, child))));
   const given = children.map((child) => recall(samples.filter((n) => on(n, child))));
   const without = children.map((child) => recall(samples.filter((n) => !on(n, child))));
@@ -196,7 +229,7 @@ function judgeParent(
   return {
     figures: {
       parent,
-      latent,
+      latent: mains[0],
       samples: samples.length,
       childRate,
       full: mean(verdicts.map((v) => (v.full ? 1 : 0))),
@@ -218,22 +251,27 @@ function judgeSample(
   subject: Subject,
   limits: AbsorptionLimits,
 ): { full: boolean; fraction: number } {
-  const { latent, cosineToParent } = subject;
+  const { mains, cosineToParent } = subject;
   const needed = valueAt(features, n, subject.parent) * subject.length;
-  const main = valueAt(latents, n, latent);
+  let silent = true;
+  let mainProjection = 0;
+  for (const latent of mains) {
+    const value = valueAt(latents, n, latent);
+    if (value >= limits.silent) silent = false;
+    mainProjection += value * cosineToParent[latent];
+  }
   // Only latents that add something along the parent can absorb it.
   const others: { readonly cosine: number; readonly projection: number }[] = [];
   for (let e = latents.start[n]; e < latents.start[n + 1]; e++) {
     const cosine = cosineToParent[latents.index[e]];
     const projection = latents.value[e] * cosine;
-    if (projection > 0 && latents.index[e] !== latent) others.push({ cosine, projection });
+    if (projection > 0 && !mains.includes(latents.index[e])) others.push({ cosine, projection });
   }
   others.sort((a, b) => b.projection - a.projection);
 
-  const mainProjection = main * cosineToParent[latent];
   const largest = others[0] ?? { cosine: 0, projection: 0 };
   const full =
-    main < limits.silent &&
+    silent &&
     largest.projection > mainProjection &&
     largest.cosine >= limits.fullCosine &&
     largest.projection >= limits.share * needed;

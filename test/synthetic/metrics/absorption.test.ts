@@ -3,8 +3,10 @@ import { fromRows, matrix, type Matrix } from '../../../reference/matrix.ts';
 import type { Edge } from '../../../synthetic/worlds/world.ts';
 import {
   absorption,
+  rootAbsorption,
   saebenchLimits,
   type Absorption,
+  type AbsorptionOptions,
 } from '../../../synthetic/metrics/absorption.ts';
 import { cosines } from '../../../synthetic/metrics/code.ts';
 import { matchLatents } from '../../../synthetic/metrics/mcc.ts';
@@ -49,6 +51,7 @@ function judge(
   z: Matrix,
   decoder: Matrix,
   directions: Matrix = axes,
+  options: AbsorptionOptions = {},
 ): Absorption {
   const cosine = cosines(decoder, directions);
   const matching = matchLatents(cosine);
@@ -58,6 +61,7 @@ function judge(
     { directions, edges },
     cosine,
     matching,
+    options,
   );
 }
 
@@ -260,4 +264,84 @@ test('a dead SAE absorbs nothing, and its recall of 0 and flag say why', () => {
 
 test('refuses latents and features of different samples', () => {
   expect(() => judge(samples([1, 0, 0, 0]), matrix(2, 3), axes)).toThrow('got 1 and 2');
+});
+
+describe('main latents chosen by F1', () => {
+  /** The same counts in the half that chooses and in the half that is judged. */
+  const twice = (counts: readonly [number, number, number, number]): Matrix => {
+    const half = samples(counts);
+    return matrix(2 * half.rows, 3, Float64Array.of(...half.data, ...half.data));
+  };
+  const chosen = (features: Matrix, z: Matrix, decoder: Matrix): Absorption =>
+    judge(features, z, decoder, axes, { main: 'probe' });
+
+  test('of the truth are the matched ones, with the same figures', () => {
+    const features = twice([40, 25, 35, 100]);
+    const result = chosen(features, features, axes);
+    expect(result).toMatchObject({ full: 0, fraction: 0, recall: 1, cleanGap: 0, edgeGap: 0 });
+    expect(result).toMatchObject({ splits: 1, mains: [[0]] });
+    expect(result.parents[0]).toMatchObject({ latent: 0, samples: 100 });
+  });
+
+  test('of an absorbing code hold the absorbers: three latents, and nothing is absorbed any more', () => {
+    const features = twice([40, 25, 35, 100]);
+    const z = latents(features, absorbed);
+    expect(chosen(features, z, absorbing)).toMatchObject({
+      full: 0,
+      fraction: 0,
+      recall: 1,
+      splits: 3,
+      mains: [[0, 2, 1]],
+      unrepresented: 0,
+    });
+    expect(judge(features, z, absorbing)).toMatchObject({ full: 0.6, splits: 1, mains: [[0]] });
+  });
+
+  test('that share a parent are silent together only: two halves of it absorb nothing', () => {
+    // Latents 0 and 1 take turns at the parent; latent 2, rarely active, stands in for both in every tenth sample.
+    const features = twice([60, 0, 0, 60]);
+    const decoder = fromRows([
+      [1, 0, 0],
+      [1, 0.01, 0],
+      [1, 0, 0.01],
+    ]);
+    const z = latents(features, ([on], n) =>
+      on ? (n % 10 === 9 ? [0, 0, 1] : n % 2 === 0 ? [1, 0, 0] : [0, 1, 0]) : [0, 0, 1],
+    );
+    const result = chosen(features, z, decoder);
+    expect(result.mains).toEqual([[0, 1]]);
+    expect(result).toMatchObject({ splits: 2, full: 0.1, fraction: 0.1, recall: 0.9 });
+  });
+
+  test('are judged on the second half alone', () => {
+    const features = twice([40, 25, 35, 100]);
+    const z = latents(features, (on, n) => (n < 200 ? on : absorbed(on)));
+    const result = chosen(features, z, absorbing);
+    expect(result.mains).toEqual([[0]]);
+    expect(result.full).toBe(0.6);
+    expect(result.cleanGap).toBe(1);
+  });
+
+  test('leave a parent unrepresented where no latent is active beside it', () => {
+    const features = twice([40, 25, 35, 100]);
+    const result = chosen(features, matrix(400, 3), axes);
+    expect(result).toMatchObject({ full: null, recall: null, splits: null, unrepresented: 1 });
+    expect(result.parents[0].latent).toBe(-1);
+  });
+});
+
+test('absorption of roots leaves out parents that are children', () => {
+  const parent = (feature: number, full: number | null) => ({
+    ...judge(samples([30, 0, 0, 0]), samples([30, 0, 0, 0]), axes).parents[0],
+    parent: feature,
+    full,
+  });
+  const tree: Edge[] = [
+    { parent: 0, child: 1 },
+    { parent: 1, child: 2 },
+    { parent: 3, child: 4 },
+  ];
+  expect(rootAbsorption([parent(0, 0.2), parent(1, 0.9), parent(3, 0.4)], tree)).toBeCloseTo(0.3);
+  expect(rootAbsorption([parent(0, null), parent(1, 0.9)], tree)).toBeNull();
+  expect(rootAbsorption([], [])).toBeNull();
 });
