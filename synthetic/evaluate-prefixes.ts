@@ -71,13 +71,14 @@ function judgePrefix(
 
 /**
  * What is left of a code with its first `prefix` latents: what the others added to the reconstruction is taken out of
- * it, so that biases and normalisation of the whole stay.
+ * it, so that biases and normalisation of the whole stay. How many its threshold would let through is not told.
  */
 export function firstLatents(judged: Judged, prefix: number): Judged {
   const { latents, W_dec } = judged;
   if (!Number.isInteger(prefix) || prefix < 0 || prefix > W_dec.rows) {
     throw new RangeError(`prefix: expected a whole number in 0..${W_dec.rows}, got ${prefix}`);
   }
+  const { x, features } = judged;
   const { rows, cols, data } = judged.reconstruction;
   const reconstruction = matrix(rows, cols, data.slice());
   const kept = sparseRowsBuilder(prefix);
@@ -90,7 +91,8 @@ export function firstLatents(judged: Judged, prefix: number): Judged {
     kept.endRow();
   }
   return {
-    ...judged,
+    x,
+    features,
     latents: kept.finish(),
     W_dec: matrix(prefix, W_dec.cols, W_dec.data.slice(0, prefix * W_dec.cols)),
     reconstruction,

@@ -3,7 +3,7 @@
  * @module
  */
 import type { Matrix } from '../reference/matrix.ts';
-import { absorption, type Absorption } from './metrics/absorption.ts';
+import { absorption, rootAbsorption, type Absorption } from './metrics/absorption.ts';
 import { leak } from './metrics/child-leak.ts';
 import { classification, type Classification } from './metrics/classification.ts';
 import { closestFeatures } from './metrics/closest-feature.ts';
@@ -13,6 +13,7 @@ import { aliveLatents, deadLatents } from './metrics/dead-latents.ts';
 import type { ErasureCurve } from './metrics/erasure.ts';
 import { explainedVariance } from './metrics/explained-variance.ts';
 import { l0 } from './metrics/l0.ts';
+import { absorptionSplits } from './metrics/main-latents.ts';
 import { matchedCosines, type MatchedCosines } from './metrics/matched-cosines.ts';
 import { maxDecoderCosine, maxDecoderCosineAlive } from './metrics/max-decoder-cosine.ts';
 import { matchLatents } from './metrics/mcc.ts';
@@ -40,12 +41,14 @@ export interface Judged {
   readonly x: Matrix;
   /** (samples, features). */
   readonly features: SparseRows;
+  /** Mean number of latents that the SAE's inference lets through; left out of codes that are no trained SAE. */
+  readonly thresholdL0?: number;
 }
 
 export interface EvaluationOptions {
   /**
    * Of the probes' splits and negatives: equal ones ask every code the same questions. Left out, nothing is probed, and
-   * probing, erasure, TPP and SCR are null: a curve's points have no use for them.
+   * probing, erasure, TPP, SCR, RAVEL and unlearning are null: a curve's points have no use for them.
    */
   readonly rng?: Rng;
   /** Features with a probe. As {@link probedFeatures} says if left out. */
@@ -91,7 +94,8 @@ export function evaluate(
   const detection = classification(code.latents, features, closest, matching);
   const absorbed = absorption(code, features, world, cosine, matching);
   const concepts =
-    rng && judgeConcepts(code, x, features, world, probed ?? probedFeatures(features.cols), rng);
+    rng &&
+    judgeConcepts(code, judged, features, world, probed ?? probedFeatures(features.cols), rng);
   const decoderCosine = maxDecoderCosine(code.decoder);
   const figures = {
     l0: l0(code.latents),
@@ -108,7 +112,9 @@ export function evaluate(
   const { precision, recall, f1, matchedF1, featureF1 } = detection;
   const byName: Record<MetricName, number | null> = {
     fullAbsorption: absorbed.full,
+    rootAbsorption: rootAbsorption(absorbed.parents, world.edges),
     absorptionFraction: absorbed.fraction,
+    absorptionSplits: absorptionSplits(code.latents, features, world.edges),
     mainRecall: absorbed.recall,
     cleanGap: absorbed.cleanGap,
     edgeGap: absorbed.edgeGap,
@@ -123,6 +129,7 @@ export function evaluate(
     reconstructionBias: reconstructionBias(x, reconstruction),
     ...(concepts?.metrics ?? noConcepts),
     ...figures,
+    thresholdL0: judged.thresholdL0 ?? null,
   };
   return {
     samples: x.rows,

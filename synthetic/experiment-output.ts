@@ -118,7 +118,7 @@ function metricTable({ summaries }: ExperimentResults): string {
   const rows = [
     ['', ...summaries.map((one) => one.architecture + (several ? `, L0 ${one.targetL0}` : ''))],
     ...TABLE.map((metric) => [
-      metric === 'thresholdL0' ? 'L0 by threshold' : label(metric),
+      label(metric),
       ...summaries.map((one) => intervalText(one.metrics[metric] ?? null, 3)),
     ]),
   ];

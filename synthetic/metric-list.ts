@@ -17,7 +17,9 @@ export interface Metric {
 /** In the order of tables. */
 export const metricNames = [
   'fullAbsorption',
+  'rootAbsorption',
   'absorptionFraction',
+  'absorptionSplits',
   'mainRecall',
   'cleanGap',
   'edgeGap',
@@ -42,10 +44,13 @@ export const metricNames = [
   'tpp1',
   'tpp5',
   'scr',
+  'ravel',
+  'unlearning',
   'explainedVariance',
   'shrinkage',
   'reconstructionBias',
   'l0',
+  'thresholdL0',
   'deadLatents',
 ] as const;
 
@@ -69,11 +74,23 @@ const rows: Readonly<Record<MetricName, Row>> = {
     [0, 1],
     'Share of a parent’s samples in which its latent is silent and one other latent supplies it; mean over parents.',
   ),
+  rootAbsorption: row(
+    'full absorption of roots',
+    'down',
+    [0, 1],
+    'Full absorption of parents that have no parent themselves, what published runs on forests report.',
+  ),
   absorptionFraction: row(
     'absorption fraction',
     'down',
     [0, 1],
     'Share of a parent’s contribution that up to three other latents supply; mean over its samples, then over parents.',
+  ),
+  absorptionSplits: row(
+    'latents per parent',
+    'down',
+    [1, 10],
+    'Latents that tell a parent together, each raising F1 by over 0.03; mean over parents. 1 is neither split nor absorbed.',
   ),
   mainRecall: row(
     'recall of parent latents',
@@ -204,6 +221,18 @@ const rows: Readonly<Record<MetricName, Row>> = {
     [null, null],
     'How much of a probe’s accuracy, lost to a spurious second concept, comes back when that concept’s latents go.',
   ),
+  ravel: row(
+    'RAVEL',
+    'up',
+    [0, 1],
+    'Share of exchanges between two groups of siblings in which one value changes as meant and the other stays.',
+  ),
+  unlearning: row(
+    'unlearning',
+    'up',
+    [0, 1],
+    'Largest drop of a feature’s probe from clamping its latents that leaves other probes 99 % of their accuracy.',
+  ),
   explainedVariance: row(
     'explained variance',
     'up',
@@ -223,6 +252,12 @@ const rows: Readonly<Record<MetricName, Row>> = {
     'Mean squared length of the reconstruction over its mean product with x; 1 is unbiased.',
   ),
   l0: row('L0', 'target', [0, null], 'Mean number of active latents per sample.'),
+  thresholdL0: row(
+    'L0 by threshold',
+    'target',
+    [0, null],
+    'Mean number of latents per sample that the SAE’s inference threshold lets through.',
+  ),
   deadLatents: row(
     'dead latents',
     'down',

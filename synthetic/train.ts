@@ -212,5 +212,5 @@ export function evaluateTrained(
   run: Pick<TrainingRun, 'config' | 'world' | 'batch'>,
 ): { evaluation: Evaluation; thresholdL0: number } {
   const { judged, thresholdL0 } = trainedCode(state, samples, run.config, run.batch);
-  return { evaluation: evaluate(judged, run.world), thresholdL0 };
+  return { evaluation: evaluate({ ...judged, thresholdL0 }, run.world), thresholdL0 };
 }

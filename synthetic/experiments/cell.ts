@@ -39,7 +39,7 @@ export async function runCell(job: CellJob, report: (steps: number) => void): Pr
   const samples = wholeBatches(job.evaluationSamples, run.batch);
   const fresh = createSampler(world, streams.evaluate).next(samples);
   const { judged, thresholdL0 } = trainedCode(trained.state, fresh, config, run.batch);
-  const { metrics, ...pictures } = judgeCode(judged, world, {
+  const { metrics, ...pictures } = judgeCode({ ...judged, thresholdL0 }, world, {
     params: trained.state.params,
     prefixes: architecture.prefixes,
     rng: streams.judge,
@@ -52,7 +52,7 @@ export async function runCell(job: CellJob, report: (steps: number) => void): Pr
     seed,
     kernel: kernel.name,
     samples,
-    metrics: { ...metrics, thresholdL0 },
+    metrics,
     l0Matched: l0 !== null && Math.abs(l0 - targetL0) <= L0_TOLERANCE * targetL0,
     ...pictures,
     curve: trained.curve.map(({ threshold: _, ...point }) => point),

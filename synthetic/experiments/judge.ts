@@ -6,12 +6,10 @@ import { row, transpose } from '../../reference/matrix.ts';
 import type { SaeParams } from '../../reference/params.ts';
 import { evaluatePrefixes } from '../evaluate-prefixes.ts';
 import { evaluate, type Judged } from '../evaluate.ts';
-import type { ParentAbsorption } from '../metrics/absorption.ts';
 import { cosines as cosinesOf } from '../metrics/code.ts';
 import type { MatchedCosines } from '../metrics/matched-cosines.ts';
-import { meanDefined } from '../metrics/mean.ts';
 import type { Rng } from '../rng.ts';
-import type { Edge, World } from '../worlds/world.ts';
+import type { World } from '../worlds/world.ts';
 import type { Cell } from './results.ts';
 
 export interface JudgeOptions {
@@ -36,7 +34,7 @@ export function judgeCode(
     rng,
   });
   return {
-    metrics: { ...metrics, rootAbsorption: rootAbsorption(absorption.parents, world.edges) },
+    metrics,
     parents: absorption.parents,
     cosines,
     encoderCosines: cosines && encoderCosines(cosines, params, world),
@@ -44,15 +42,6 @@ export function judgeCode(
     detectors: classification.detectors,
     prefixes: prefixes.length > 1 ? evaluatePrefixes(judged, world, prefixes, { rng }) : [],
   };
-}
-
-/** Full absorption of parents that have no parent themselves: what published runs on forests report. */
-function rootAbsorption(
-  parents: readonly ParentAbsorption[],
-  edges: readonly Edge[],
-): number | null {
-  const children = new Set(edges.map(({ child }) => child));
-  return meanDefined(parents.filter(({ parent }) => !children.has(parent)).map(({ full }) => full));
 }
 
 /** Encoder columns against true directions, in the order of the decoder's rows. */

@@ -23,6 +23,13 @@ export interface ConceptProbe {
   readonly accuracy: number;
 }
 
+/** Probes that several metrics share: equal places belong together. */
+export interface ReadProbes {
+  readonly probes: readonly ConceptProbe[];
+  /** What each reads of every decoder row: see {@link readOfLatents}. */
+  readonly reads: readonly Float64Array[];
+}
+
 /** @param x - (samples, d_in). */
 export function conceptProbe(x: Matrix, task: ProbeTask): ConceptProbe {
   const { train, test } = task;

@@ -1,5 +1,6 @@
 /**
- * All that is measured with probes, on one sample: sparse probing, erasure, TPP and SCR share their tasks.
+ * All that is measured with probes, on one sample: sparse probing, erasure, TPP, SCR, RAVEL and unlearning share their
+ * tasks, all but SCR their probes.
  * @module
  */
 import type { Matrix } from '../../reference/matrix.ts';
@@ -7,13 +8,15 @@ import type { Rng } from '../rng.ts';
 import type { SparseRows } from '../sparse-rows.ts';
 import type { World } from '../worlds/world.ts';
 import type { Code } from './code.ts';
-import { conceptProbe } from './concept-probe.ts';
+import { conceptProbe, readOfLatents } from './concept-probe.ts';
 import { erasureCurve, n95, type ErasureCurve } from './erasure.ts';
 import { mean, meanDefined } from './mean.ts';
 import { featureTasks } from './probe-task.ts';
 import { sparseProbeAccuracy } from './probing.ts';
+import { ravel } from './ravel.ts';
 import { scr } from './scr.ts';
 import { tpp } from './tpp.ts';
+import { unlearning } from './unlearning.ts';
 
 export interface ConceptMetrics {
   readonly probeTop1: number | null;
@@ -25,6 +28,8 @@ export interface ConceptMetrics {
   readonly tpp1: number | null;
   readonly tpp5: number | null;
   readonly scr: number | null;
+  readonly ravel: number | null;
+  readonly unlearning: number | null;
 }
 
 /** Without a source of random numbers there are no splits, and so no figures. */
@@ -38,16 +43,19 @@ export const noConcepts: ConceptMetrics = {
   tpp1: null,
   tpp5: null,
   scr: null,
+  ravel: null,
+  unlearning: null,
 };
 
 /**
  * @param x - (samples, d_in).
+ * @param reconstruction - (samples, d_in): what RAVEL's probes read.
  * @param probed - features that get a probe; those with too few rows are skipped.
  * @param rng - of splits and negatives; equal ones give every code the same tasks.
  */
 export function judgeConcepts(
   code: Code,
-  x: Matrix,
+  { x, reconstruction }: { readonly x: Matrix; readonly reconstruction: Matrix },
   features: SparseRows,
   world: Pick<World, 'parents' | 'edges'>,
   probed: readonly number[],
@@ -55,6 +63,7 @@ export function judgeConcepts(
 ): { metrics: ConceptMetrics; erasure: ErasureCurve[] } {
   const tasks = featureTasks(features, probed, rng.split('tasks'));
   const probes = tasks.map((task) => conceptProbe(x, task));
+  const read = { probes, reads: probes.map((probe) => readOfLatents(code.decoder, probe)) };
   const parents = new Set(world.parents);
   const erasure = probes
     .filter(({ task }) => parents.has(task.feature))
@@ -73,6 +82,8 @@ export function judgeConcepts(
       tpp1: tpp(code, probes, 1),
       tpp5: tpp(code, probes, 5),
       scr: scr(code, x, features, world, rng.split('scr')),
+      ravel: ravel(code, reconstruction, features, world.edges, read),
+      unlearning: unlearning(code, features, read),
     },
   };
 }

@@ -18,15 +18,9 @@ export function metricNames(results: ExperimentResults): string[] {
   ];
 }
 
-/** What experiments measure beside the list. */
-const OTHER_LABELS: Readonly<Record<string, string>> = {
-  thresholdL0: 'L0 by threshold',
-  rootAbsorption: 'full absorption of roots',
-};
-
 /** What readers call a metric; its name where nothing else is known. */
 export function metricLabel(name: string): string {
-  return metricList.find((metric) => metric.name === name)?.label ?? OTHER_LABELS[name] ?? name;
+  return metricList.find((metric) => metric.name === name)?.label ?? name;
 }
 
 /** "Full absorption (lower is better)", for an axis. */

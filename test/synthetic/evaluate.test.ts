@@ -31,6 +31,7 @@ const judged: Judged = {
   reconstruction: addToRows(multiply(dense, W_dec), b_dec),
   x,
   features,
+  thresholdL0: 2.5,
 };
 
 describe('evaluate', () => {
@@ -53,8 +54,10 @@ describe('evaluate', () => {
   test('without random numbers leaves out what needs splits, and nothing else', () => {
     const { metrics, erasure } = evaluate(judged, world);
     const missing = metricNames.filter((name) => metrics[name] === null);
-    expect(missing.every((name) => /^(probe|erasure|tpp|scr)/.test(name))).toBe(true);
-    expect(missing).toHaveLength(9);
+    expect(missing.every((name) => /^(probe|erasure|tpp|scr|ravel|unlearning)/.test(name))).toBe(
+      true,
+    );
+    expect(missing).toHaveLength(11);
     expect(erasure).toEqual([]);
     for (const name of metricNames) {
       if (!missing.includes(name)) expect(metrics[name]).toBe(all.metrics[name]);

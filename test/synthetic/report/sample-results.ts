@@ -19,7 +19,9 @@ import { forest, tree } from './sample-worlds.ts';
 const METRICS: readonly string[] = metricList.map(({ name }) => name);
 const OF_PARENTS = [
   'fullAbsorption',
+  'rootAbsorption',
   'absorptionFraction',
+  'absorptionSplits',
   'mainRecall',
   'cleanGap',
   'edgeGap',
@@ -27,6 +29,7 @@ const OF_PARENTS = [
   'hedge',
   'erasure1',
   'erasureN95',
+  'ravel',
 ];
 
 /** A fixed sequence in [-1, 1] in place of noise. */
@@ -88,9 +91,10 @@ function cellOf(shape: Shape, plan: Plan, targetL0: number, worldSeed: number, s
     METRICS.map((name, m): [string, number | null] => {
       if (world.edges.length === 0 && OF_PARENTS.includes(name)) return [name, null];
       if (name === 'scr') return [name, null];
-      if (name === 'l0') return [name, targetL0 * (1 + noise / 4)];
+      if (name === 'l0' || name === 'thresholdL0') return [name, targetL0 * (1 + noise / 4)];
       if (name === 'deadLatents') return [name, seed % 3];
       if (name === 'erasureN95') return [name, 1 + Math.round(3 * plan.absorbs)];
+      if (name === 'absorptionSplits') return [name, 1 + 2 * plan.absorbs];
       if (name === 'fullAbsorption') return [name, 0.6 * plan.absorbs + noise * plan.absorbs];
       if (name === 'childLeak') return [name, 0.7 * plan.absorbs - 0.03];
       if (name.startsWith('maxDecoder')) return [name, 0.03 + 0.4 * plan.absorbs + noise / 5];
