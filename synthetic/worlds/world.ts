@@ -3,7 +3,7 @@
  * stream of rows x = b + Σ a_f g_f. Worlds are made from plain parameters and a seed; equal ones are equal to the bit.
  * @module
  */
-import { matrix, row, type Matrix } from '../../reference/matrix.ts';
+import { matrix, type Matrix } from '../../reference/matrix.ts';
 import type { Rng } from '../rng.ts';
 import { sparseRowsBuilder, type SparseRows } from '../sparse-rows.ts';
 
@@ -81,42 +81,71 @@ export interface Sampler {
 export function createSampler(world: World, rng: Rng): Sampler {
   const { d_in, directions, bias } = world;
   const fireRow = world.firing(rng);
-  const rows = Array.from({ length: directions.rows }, (_, f) => row(directions, f));
   const biased = bias.some((value) => value !== 0);
   const startRows = (batch: number): Matrix => {
     const x = matrix(batch, d_in);
     if (biased) for (let b = 0; b < batch; b++) x.data.set(bias, b * d_in);
     return x;
   };
+  // The row that was drawn last.
+  const fired: number[] = [];
+  const activations: number[] = [];
+  let count = 0;
+  const note = (feature: number, activation: number): void => {
+    fired[count] = feature;
+    activations[count++] = activation;
+  };
+  const drawTo = (x: Matrix, b: number): void => {
+    count = 0;
+    fireRow(note);
+    let at = 0;
+    for (; at + 4 <= count; at += 4) addFour(x, b, directions, fired, activations, at);
+    for (; at < count; at++) addOne(x, b, directions, fired[at], activations[at]);
+  };
   return {
     next(batch) {
       const features = sparseRowsBuilder(directions.rows);
       const x = startRows(batch);
       for (let b = 0; b < batch; b++) {
-        fireRow((f, activation) => {
-          features.add(f, activation);
-          addAt(x.data, b * d_in, rows[f], activation);
-        });
+        drawTo(x, b);
+        for (let i = 0; i < count; i++) features.add(fired[i], activations[i]);
         features.endRow();
       }
       return { features: features.finish(), x };
     },
     nextX(batch) {
       const x = startRows(batch);
-      for (let b = 0; b < batch; b++) {
-        fireRow((f, activation) => addAt(x.data, b * d_in, rows[f], activation));
-      }
+      for (let b = 0; b < batch; b++) drawTo(x, b);
       return x;
     },
   };
 }
 
-/** target[start..] += activation · direction. Called for every feature that fires: no views are made. */
-function addAt(
-  target: Float64Array,
-  start: number,
-  direction: Float64Array,
-  activation: number,
+/** x_b += activation · g_f. */
+function addOne(x: Matrix, b: number, { data: g }: Matrix, f: number, activation: number): void {
+  const d = x.cols;
+  for (let i = 0, to = b * d, from = f * d; i < d; i++) x.data[to + i] += activation * g[from + i];
+}
+
+/** Four of them one after another, with the same roundings: x_b is read and written once. */
+function addFour(
+  x: Matrix,
+  b: number,
+  { data: g }: Matrix,
+  fired: readonly number[],
+  activations: readonly number[],
+  at: number,
 ): void {
-  for (let i = 0; i < direction.length; i++) target[start + i] += activation * direction[i];
+  const d = x.cols;
+  const out = x.data;
+  const start = b * d;
+  const [f0, f1, f2, f3] = [fired[at] * d, fired[at + 1] * d, fired[at + 2] * d, fired[at + 3] * d];
+  const a0 = activations[at];
+  const a1 = activations[at + 1];
+  const a2 = activations[at + 2];
+  const a3 = activations[at + 3];
+  for (let i = 0; i < d; i++) {
+    out[start + i] =
+      out[start + i] + a0 * g[f0 + i] + a1 * g[f1 + i] + a2 * g[f2 + i] + a3 * g[f3 + i];
+  }
 }
