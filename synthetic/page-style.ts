@@ -70,6 +70,10 @@ section { margin-top: clamp(2.75rem, 6vw, 4.5rem); padding-top: 1.35rem; border-
   .heading { flex-direction: column; align-self: start; position: sticky; top: 1.35rem; }
 }
 
+nav { margin-top: 2rem; }
+nav ol { columns: 17rem; column-gap: 3.25rem; list-style: none; margin: 0; padding: 0; max-width: none; font-size: .9375rem; }
+nav li { display: flex; gap: .75rem; align-items: baseline; break-inside: avoid; padding: .2rem 0; }
+
 figure { margin: 2rem 0; min-width: 0; }
 figcaption { max-width: 40rem; color: var(--muted); font-size: .9rem; line-height: 1.5; }
 .plot figcaption { margin-top: .9rem; }
@@ -123,6 +127,7 @@ footer .facts { font-size: .875rem; }
   :root { color-scheme: light; }
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   h1 { font-size: 22pt; }
+  nav { display: none; }
   section { display: block; margin-top: 2rem; }
   .heading { position: static; flex-direction: row; break-after: avoid; }
   h2, h3, .table figcaption { break-after: avoid; }

@@ -83,6 +83,9 @@ const VERDICTS: Record<Verdict, { text: string; mark: string; tone: string }> = 
   undecided: { text: 'undecided', mark: '?', tone: 'fair' },
 };
 
+/** Sections from which a page has a table of contents. */
+const LONG = 6;
+
 const ENTITIES: Record<string, string> = {
   '&': '&amp;',
   '<': '&lt;',
@@ -251,7 +254,7 @@ ${kicker !== undefined && markup`<p class="kicker">${kicker}</p>`}
 <h1>${title}</h1>
 <div class="lead">${paragraphs(lead)}</div>
 ${verdict !== undefined && renderVerdict(verdict)}
-</header>
+${sections.length >= LONG && renderContents(sections, ids)}</header>
 <main>
 ${sections.map((section, i) => renderSection(section, ids[i]))}</main>
 <footer>${renderFacts(facts)}</footer>
@@ -259,6 +262,17 @@ ${sections.map((section, i) => renderSection(section, ids[i]))}</main>
 </html>
 `;
   return page.toString();
+}
+
+/** Where a reader can go from the top, and what is judged there. */
+function renderContents(sections: readonly Section[], ids: readonly string[]): Html {
+  const entries = sections.map(
+    ({ heading, verdict }, i) =>
+      markup`<li><a href="#${ids[i]}">${heading}</a>${verdict !== undefined && renderBadge(verdict)}</li>\n`,
+  );
+  return markup`<nav aria-label="Contents"><ol>
+${entries}</ol></nav>
+`;
 }
 
 function renderVerdict({ verdict, summary }: { verdict: Verdict; summary: Content }): Html {

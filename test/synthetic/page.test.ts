@@ -149,6 +149,20 @@ describe('page', () => {
     ]);
   });
 
+  test('a long page begins with its contents, a short one does not', () => {
+    const sections = Array.from({ length: 6 }, (_, i) => ({
+      heading: `Part <${i}>`,
+      ...(i === 0 && { verdict: 'fail' as const }),
+      body: 'x',
+    }));
+    const contents = /<nav.*<\/nav>/s.exec(renderPage({ ...minimal, sections }))?.[0] ?? '';
+    expect(
+      [...contents.matchAll(/<a href="([^"]*)">([^<]*)</g)].map(([, ...entry]) => entry),
+    ).toEqual(sections.map((_, i) => [`#part-${i}`, `Part &lt;${i}&gt;`]));
+    expect(contents.match(/class="badge/g)).toHaveLength(1);
+    expect(renderPage({ ...minimal, sections: sections.slice(1) })).not.toContain('<nav');
+  });
+
   test('the same input gives the same page, byte for byte', () => {
     expect(samplePageHtml() === samplePageHtml()).toBe(true);
   });
