@@ -12,9 +12,10 @@ import { disposeStep, trainStep } from './train-step.ts';
 export interface Trainer {
   /**
    * @param x - (rows, d_in), row-major.
+   * @param now - the run's settings, where some differ in this step.
    * @throws {@link RangeError} as `trainStep` and `readReport`; the state is then the one before the step.
    */
-  step(x: Float32Array | Float64Array): Promise<StepReport>;
+  step(x: Float32Array | Float64Array, now?: TrainConfig): Promise<StepReport>;
   /** The state so far, for a checkpoint. */
   download(): Promise<TrainState>;
   /** On the device; belongs to the trainer and lives until its next step. */
@@ -27,7 +28,7 @@ export function createTrainer(config: TrainConfig, initial: TrainState): Trainer
   requireSupported(config);
   let state = uploadState(initial);
   return {
-    async step(x) {
+    async step(x, now = config) {
       const rows = x.length / config.d_in;
       if (!Number.isInteger(rows)) {
         throw new RangeError(
@@ -35,7 +36,7 @@ export function createTrainer(config: TrainConfig, initial: TrainState): Trainer
         );
       }
       const batch = uploadMatrix(x, rows, config.d_in);
-      const result = trainStep(state, batch, config);
+      const result = trainStep(state, batch, now);
       batch.dispose();
       let report: StepReport;
       try {

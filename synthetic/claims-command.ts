@@ -61,7 +61,7 @@ export function addClaimsCommand(synthetic: Command): void {
     )
     .option(
       '--threads <n>',
-      'worker threads (default: one per processor)',
+      'worker threads (default: one per processor, on a GPU one)',
       wholeNumber('--threads', 1),
     )
     .option('--shard <i/n>', 'one of n shares of the runs, merged later', shardOf)

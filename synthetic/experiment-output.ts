@@ -13,6 +13,7 @@ import { allCells, openJobs, runExperiment, type Shard } from './experiments/exp
 import type { Cell, ExperimentResults } from './experiments/results.ts';
 import { cellJobs, type ExperimentSettings } from './experiments/settings.ts';
 import { openStore } from './experiments/store.ts';
+import { isPort } from './kernels/open.ts';
 import { intervalText } from './report-words.ts';
 
 /** Options that every experiment takes. */
@@ -55,9 +56,11 @@ export function shardOf(text: string): Shard {
 export async function compute(
   settings: ExperimentSettings,
   folder: string,
-  { threads = availableParallelism(), shard }: ComputeFlags,
+  { threads: wish, shard }: ComputeFlags,
   tell: (line: string) => void,
 ): Promise<Cell[] | null> {
+  const threads =
+    wish ?? (Object.values(settings.kernels).some(isPort) ? 1 : availableParallelism());
   const store = await openStore(folder, settings);
   const done = store.cells;
   const jobs = openJobs(settings, { done, ...(shard && { shard }) });

@@ -78,7 +78,7 @@ export function addRunCommand(synthetic: Command): void {
     .option('--kernel <command>', 'a kernel of your own that offers train-step')
     .option(
       '--threads <n>',
-      'worker threads (default: one per processor)',
+      'worker threads (default: one per processor, on a GPU one)',
       wholeNumber('--threads', 1),
     )
     .option('--shard <i/n>', 'one of n shares of the runs, merged later', shardOf)

@@ -126,14 +126,14 @@ export async function trainOnWorld(
       kept = figures.l0;
       since++;
       if (!isPoint(step, config.steps)) continue;
-      curve.push(pointOf(stepper.state(), lossSum / since, watched, run));
+      curve.push(pointOf(await stepper.state(), lossSum / since, watched, run));
       lossSum = 0;
       since = 0;
       onProgress?.(step);
     }
     const mccDrift = driftOf(curve, config.steps);
     return {
-      state: stepper.state(),
+      state: await stepper.state(),
       curve,
       mccDrift,
       converged: mccDrift !== null && mccDrift <= CONVERGED_WITHIN,

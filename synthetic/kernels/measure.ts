@@ -9,31 +9,48 @@ import { UsageError } from '../../training/usage-error.ts';
 import { drawsOf, streamsOf } from '../train.ts';
 import { createSampler, type World } from '../worlds/world.ts';
 import { openSteps, type StepBackend } from './open.ts';
-import { referenceSteps } from './reference-steps.ts';
 import type { StepKernel } from './step-kernel.ts';
-import { threadsSteps } from './threads-steps.ts';
 
 export interface Measured {
-  readonly kernel: 'reference' | 'threads';
-  /** Why, in a line: milliseconds of each, or what the other does not support. */
+  readonly kernel: StepBackend;
+  /** Why, in a line: milliseconds of each, or what another does not support. */
   readonly because: string;
 }
 
 const WARM_UP = 3;
 const MILLISECONDS = 150;
+/** Longer than this, and one step says enough. */
+const LONG = 1000;
+/** Steps below this are over before a GPU has started: none is looked for. */
+const WORTH_A_GPU = 20;
 
-/** The faster of `reference` and `threads`; the reference where the other does not support the architecture. */
+/** The faster of `reference` and `threads`, or a GPU where steps are long and there is one. */
 export async function fasterKernel(record: ArchitectureRecord, world: World): Promise<Measured> {
-  const own = await millisecondsOf(referenceSteps, record, world);
-  let threads: number;
-  try {
-    threads = await millisecondsOf(threadsSteps, record, world);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    return { kernel: 'reference', because: error.message.replace(/^gpu: /, '') };
+  const taken: string[] = [];
+  let best: { kernel: StepBackend; milliseconds: number } | undefined;
+  const without: string[] = [];
+  const tryOut = async (kernel: StepBackend): Promise<void> => {
+    try {
+      const milliseconds = await millisecondsOf(await openSteps(kernel), record, world);
+      taken.push(
+        `${milliseconds.toFixed(2)} ms${taken.length === 0 ? ' a step' : ''} on ${kernel}`,
+      );
+      if (best === undefined || milliseconds < best.milliseconds) best = { kernel, milliseconds };
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      without.push(`not ${kernel}: ${error.message.replace(/^gpu: /, '')}`);
+    }
+  };
+  await tryOut('reference');
+  await tryOut('threads');
+  // What threads refuse, the port refuses too.
+  if (without.length === 0 && best !== undefined && best.milliseconds >= WORTH_A_GPU) {
+    const { openGpu } = await import('../../gpu/backend.ts');
+    const { opened, better } = await openGpu();
+    if (opened !== null) await tryOut(opened.name);
+    else without.push(...better.map(({ rank, reason }) => `not ${rank}: ${reason}`));
   }
-  const because = `${own.toFixed(2)} ms a step on the reference, ${threads.toFixed(2)} ms on threads`;
-  return { kernel: threads < own ? 'threads' : 'reference', because };
+  return { kernel: best?.kernel ?? 'reference', because: [...taken, ...without].join('; ') };
 }
 
 /** Of a step, the median over some of them. */
@@ -53,7 +70,7 @@ async function millisecondsOf(
       const before = performance.now();
       await stepper.step(x, config, drawsOf(config, streams.prefixes.uniform));
       times.push(performance.now() - before);
-      if (times.length >= config.steps) break;
+      if (times.length >= config.steps || times[times.length - 1] > LONG) break;
     }
     const kept = times.slice(Math.min(WARM_UP, times.length - 1)).sort((a, b) => a - b);
     return kept[Math.floor(kept.length / 2)];

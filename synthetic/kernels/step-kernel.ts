@@ -8,7 +8,7 @@ import type { StepDraws, TrainConfig, TrainState } from '../../reference/train-s
 
 /** Something that computes training steps. */
 export interface StepKernel {
-  /** As results name it: what has the same name gives the same bits on the same machine. */
+  /** As results name it: what has the same name gives the same bits on the same machine, GPUs apart. */
   readonly name: string;
   /** @throws {@link UsageError} naming a decision or setting of the run that it does not support. */
   readonly open: (config: TrainConfig, start: TrainState) => Stepper;
@@ -29,7 +29,7 @@ export interface Stepper {
     draws: StepDraws,
   ) => StepFigures | Promise<StepFigures>;
   /** A copy, in float64 whatever was computed in. */
-  readonly state: () => TrainState;
+  readonly state: () => TrainState | Promise<TrainState>;
   readonly close: () => Promise<void>;
 }
 

@@ -135,7 +135,7 @@ async function training(peer: Peer, { rounds, runnerSteps: steps }: Options): Pr
     const sampler = createSampler(world, rng.split('rows'));
     const stepper = threadsSteps.open(config, initialState(config, rng.split('weights').uniform));
     for (let step = 0; step < steps; step++) await stepper.step(sampler.nextX(batch), config, {});
-    const state = stepper.state();
+    const state = await stepper.state();
     await stepper.close();
     evaluate(trainedCode(state, sampler.next(rows), config, batch).judged, world);
     return (performance.now() - start) / 1000;

@@ -61,7 +61,7 @@ export async function trainOnBatches(
       losses[step] = (await stepper.step(await file.batch('x', step), config, drawsAt(step))).loss;
       onStep(step + 1);
     }
-    return { state: stepper.state(), losses };
+    return { state: await stepper.state(), losses };
   } finally {
     await stepper.close();
   }

@@ -52,6 +52,19 @@ describe('kernels', () => {
     expect(own.state.step).toBe(60);
   });
 
+  test('train the SAE of the reference within float32: the port, on the backend that is named', async () => {
+    const port = await openSteps('wasm');
+    const settings = run({ selection: 'row', k: 2 });
+    const falling: TrainingRun = { ...settings, schedule: (step) => ({ k: step < 30 ? 3 : 2 }) };
+    const [own, reference] = await Promise.all([
+      trainOnWorld(falling, { kernel: port }),
+      trainOnWorld(falling),
+    ]);
+    expect(port.name).toBe('wasm');
+    expect(apart(own, reference)).toBeLessThan(1e-2);
+    expect(own.state.step).toBe(60);
+  });
+
   test('refuse what they do not compute, by name', () => {
     const jump = run({ selection: 'jump' });
     expect(() => threadsSteps.open(jump.config, {} as never)).toThrow('selection');
