@@ -74,10 +74,11 @@ export async function compute(
     threads,
     done: new Map(done),
     ...(shard && { shard }),
+    unfinished: store.unfinished,
     onProgress: progress.steps,
-    onCell: async (job, cell, seconds) => {
-      await store.keep(job, cell, seconds);
-      progress.done(job, seconds);
+    onCell: async (job, cell, time) => {
+      await store.keep(job, cell, time);
+      progress.done(job, time.seconds);
     },
   }).finally(progress.end);
   const all = allCells(settings, cells);

@@ -29,7 +29,7 @@ export function addMergeCommand(synthetic: Command): void {
     .option('--json', 'print the results as JSON instead of a table')
     .addHelpText('after', '\nExample: matryoshka synthetic merge runs/a runs/b --out runs/whole')
     .action(async (folders: string[], { out, json }: MergeFlags) => {
-      const { settings, cells, seconds } = await readStores(folders);
+      const { settings, cells, times } = await readStores(folders);
       const all = allCells(settings, cells);
       if (all === null) {
         const missing = cellJobs(settings).find(({ key }) => !cells.has(key))!;
@@ -41,7 +41,7 @@ export function addMergeCommand(synthetic: Command): void {
       const store = await openStore(out, settings);
       for (const [place, job] of cellJobs(settings).entries()) {
         if (!store.cells.has(job.key)) {
-          await store.keep(job, all[place], seconds.get(job.key) ?? 0);
+          await store.keep(job, all[place], times.get(job.key));
         }
       }
       const plan = claimPlans[settings.world.name];

@@ -97,7 +97,7 @@ async function run(world: string, flags: RunFlags): Promise<void> {
   const cells = await compute(settings, folder, flags, (line) => console.error(line));
   if (cells === null) return;
   const results = resultsOf(settings, cells);
-  const outlook = outlookOf(settings, (await readStores([folder])).seconds);
+  const outlook = outlookOf(settings, (await readStores([folder])).times);
   await writeExperiment(results, folder, commandLine(world, flags), outlook);
   if (flags.json) console.log(JSON.stringify(results));
   else console.log(experimentText(results, folder));

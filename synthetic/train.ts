@@ -18,7 +18,8 @@ import { cosines, foldDecoderNorms, type Code } from './metrics/code.ts';
 import { deadLatents } from './metrics/dead-latents.ts';
 import { l0 } from './metrics/l0.ts';
 import { matchLatents } from './metrics/mcc.ts';
-import { createRng, type Rng } from './rng.ts';
+import { createRng, stateOf, type Rng, type RngState } from './rng.ts';
+import type { RunFile } from './saved-run.ts';
 import { trainedCode } from './trained-code.ts';
 import { createSampler, type LabelledBatch, type World } from './worlds/world.ts';
 
@@ -55,6 +56,8 @@ export interface TrainingOptions {
   readonly kernel?: StepKernel;
   /** Called with the number of steps done, at every point of the curve. */
   readonly onProgress?: (step: number) => void;
+  /** Where the run is kept while it lasts, and goes on from. */
+  readonly file?: RunFile;
 }
 
 /** Metrics on the held-out sample after `step` steps. */
@@ -99,7 +102,7 @@ export function streamsOf(
  */
 export async function trainOnWorld(
   run: TrainingRun,
-  { kernel = referenceSteps, onProgress }: TrainingOptions = {},
+  { kernel = referenceSteps, onProgress, file }: TrainingOptions = {},
 ): Promise<TrainedSae> {
   const { config, world, seed, batch } = run;
   if (world.d_in !== config.d_in) {
@@ -108,28 +111,40 @@ export async function trainOnWorld(
   const streams = streamsOf(seed);
   const sampler = createSampler(world, streams.train);
   const watched = createSampler(world, streams.watch).next(wholeBatches(run.curveSamples, batch));
-  const start = initialState(config, streams.initialise.uniform);
+  const saved = (await file?.load()) ?? null;
+  const start = saved?.state ?? initialState(config, streams.initialise.uniform);
+  if (saved !== null) {
+    putBack(streams.train, saved.streams.train);
+    putBack(streams.prefixes, saved.streams.prefixes);
+  }
+  const l0s = [...(saved?.l0s ?? [])];
+  l0s.forEach((_, step) => void run.schedule?.(step, l0s[step - 1] ?? null));
+  const curve = [...(saved?.curve ?? [pointOf(start, null, watched, run)])];
+  let lossSum = saved?.lossSum ?? 0;
+  let savedAt = performance.now();
   const stepper = kernel.open(config, start);
   try {
-    const curve = [pointOf(start, null, watched, run)];
-    let lossSum = 0;
-    let since = 0;
-    let kept: number | null = null;
-    for (let step = 1; step <= config.steps; step++) {
-      const now = run.schedule ? { ...config, ...run.schedule(step - 1, kept) } : config;
+    for (let step = l0s.length + 1; step <= config.steps; step++) {
+      const before = l0s[step - 2] ?? null;
+      const now = run.schedule ? { ...config, ...run.schedule(step - 1, before) } : config;
       const figures = await stepper.step(
         sampler.nextX(batch),
         now,
         drawsOf(config, streams.prefixes.uniform),
       );
       lossSum += figures.loss;
-      kept = figures.l0;
-      since++;
-      if (!isPoint(step, config.steps)) continue;
-      curve.push(pointOf(await stepper.state(), lossSum / since, watched, run));
-      lossSum = 0;
-      since = 0;
-      onProgress?.(step);
+      l0s.push(figures.l0);
+      if (isPoint(step, config.steps)) {
+        const since = step - curve[curve.length - 1].step;
+        curve.push(pointOf(await stepper.state(), lossSum / since, watched, run));
+        lossSum = 0;
+        onProgress?.(step);
+      }
+      if (file !== undefined && performance.now() - savedAt >= file.every) {
+        const at = { train: placeOf(streams.train), prefixes: placeOf(streams.prefixes) };
+        await file.save({ state: await stepper.state(), streams: at, l0s, curve, lossSum });
+        savedAt = performance.now();
+      }
     }
     const mccDrift = driftOf(curve, config.steps);
     return {
@@ -141,6 +156,18 @@ export async function trainOnWorld(
   } finally {
     await stepper.close();
   }
+}
+
+function placeOf(rng: Rng): RngState {
+  const state = stateOf(rng);
+  if (state === undefined) throw new Error('placeOf: expected a stream of createRng');
+  return state;
+}
+
+function putBack(rng: Rng, { words, spare }: RngState): void {
+  const state = placeOf(rng);
+  state.words.set(words);
+  state.spare.set(spare);
 }
 
 /** Prefixes of one step, where the dialect draws them: as many as the run has. One alone leaves nothing to draw. */

@@ -5,6 +5,7 @@
 import { configOf, scheduleOf } from '../architectures/record.ts';
 import { openSteps } from '../kernels/open.ts';
 import { trainedCode } from '../trained-code.ts';
+import { runFile } from '../saved-run.ts';
 import { streamsOf, trainOnWorld, wholeBatches, type TrainingRun } from '../train.ts';
 import { createWorld } from '../worlds/presets.ts';
 import type { WorldParams } from '../worlds/params.ts';
@@ -17,8 +18,14 @@ import { L0_TOLERANCE } from './tolerance.ts';
 /** Rows behind a point of a curve. */
 const CURVE_SAMPLES = 2000;
 
+/** A cell's job on its way to a thread. */
+export interface SentJob extends CellJob {
+  /** Where the run is kept while it lasts; nowhere if left out. */
+  readonly unfinished?: string;
+}
+
 /** @param report - called with the steps done: 0 at once, then at every point of the curve. */
-export async function runCell(job: CellJob, report: (steps: number) => void): Promise<Cell> {
+export async function runCell(job: SentJob, report: (steps: number) => void): Promise<Cell> {
   const { architecture, targetL0, worldSeed, seed } = job;
   report(0);
   const world = worldOf(job.world, worldSeed);
@@ -33,7 +40,11 @@ export async function runCell(job: CellJob, report: (steps: number) => void): Pr
     ...(schedule && { schedule }),
   };
   const kernel = await openSteps(job.kernel);
-  const trained = await trainOnWorld(run, { kernel, onProgress: report });
+  const trained = await trainOnWorld(run, {
+    kernel,
+    onProgress: report,
+    ...(job.unfinished !== undefined && { file: runFile(job.unfinished) }),
+  });
 
   const streams = streamsOf(seed);
   const samples = wholeBatches(job.evaluationSamples, run.batch);

@@ -3,6 +3,7 @@
  * @module
  */
 import { runInWorkers } from '../worker-pool.ts';
+import type { SentJob } from './cell.ts';
 import type { Cell } from './results.ts';
 import { cellJobs, type CellJob, type ExperimentSettings } from './settings.ts';
 
@@ -12,16 +13,25 @@ export interface Shard {
   readonly n: number;
 }
 
+/** How long a cell took. */
+export interface CellTime {
+  readonly seconds: number;
+  /** Of training alone: world and final evaluation take the same time however many steps there are. Null for too few. */
+  readonly secondsPerStep: number | null;
+}
+
 export interface ExperimentOptions {
   readonly threads: number;
   readonly shard?: Shard;
   /** Cells that need not be computed again, by key. */
   readonly done?: ReadonlyMap<string, Cell>;
   readonly signal?: AbortSignal;
+  /** File in which a cell's run is kept while it lasts; none if left out. */
+  readonly unfinished?: (job: CellJob) => string;
   /** Live: a cell's steps done. */
   readonly onProgress?: (job: CellJob, steps: number) => void;
   /** A cell that has just been computed. */
-  readonly onCell?: (job: CellJob, cell: Cell, seconds: number) => void | Promise<void>;
+  readonly onCell?: (job: CellJob, cell: Cell, time: CellTime) => void | Promise<void>;
 }
 
 /** Cells that a call with these options would compute. */
@@ -42,25 +52,44 @@ export async function runExperiment(
   settings: ExperimentSettings,
   options: ExperimentOptions,
 ): Promise<Map<string, Cell>> {
-  const { threads, signal, onProgress, onCell } = options;
-  const jobs = openJobs(settings, options);
+  const { threads, signal, unfinished, onProgress, onCell } = options;
+  const jobs: readonly SentJob[] = openJobs(settings, options).map((job) =>
+    unfinished === undefined ? job : { ...job, unfinished: unfinished(job) },
+  );
   const cells = new Map(options.done);
-  const started = new Map<number, number>();
-  await runInWorkers<CellJob, Cell>(new URL('./cell-worker', import.meta.url), jobs, {
+  const times = new Map<number, Mark[]>();
+  await runInWorkers<SentJob, Cell>(new URL('./cell-worker', import.meta.url), jobs, {
     threads,
     ...(signal === undefined ? {} : { signal }),
     onProgress: (place, steps) => {
-      if (!started.has(place)) started.set(place, performance.now());
+      const marks = times.get(place) ?? [];
+      times.set(place, [...marks, { steps, at: performance.now() }]);
       onProgress?.(jobs[place], steps);
     },
     onResult: (place, result) => {
       const cell = result as Cell;
-      const seconds = (performance.now() - (started.get(place) ?? performance.now())) / 1000;
       cells.set(jobs[place].key, cell);
-      return onCell?.(jobs[place], cell, seconds);
+      return onCell?.(jobs[place], cell, timeOf(times.get(place) ?? []));
     },
   });
   return cells;
+}
+
+interface Mark {
+  readonly steps: number;
+  /** In milliseconds. */
+  readonly at: number;
+}
+
+/** Up to now, the first mark being the start. */
+function timeOf(marks: readonly Mark[]): CellTime {
+  const now = performance.now();
+  const [first, last] = [marks[1], marks[marks.length - 1]];
+  const steps = marks.length < 3 ? 0 : last.steps - first.steps;
+  return {
+    seconds: (now - (marks[0]?.at ?? now)) / 1000,
+    secondsPerStep: steps === 0 ? null : (last.at - first.at) / 1000 / steps,
+  };
 }
 
 /** All cells in the order of `cellJobs`; null while some are missing. */

@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { requireWritableFolder, writeTextAtomically } from '../../training/atomic-file.ts';
 import { fileError } from '../../training/file-error.ts';
 import { UsageError } from '../../training/usage-error.ts';
+import { removeRun } from '../saved-run.ts';
+import type { CellTime } from './experiment.ts';
 import type { Cell } from './results.ts';
 import { cellJobs, type CellJob, type ExperimentSettings } from './settings.ts';
 
@@ -15,7 +17,9 @@ export interface Store {
   readonly folder: string;
   /** Cells found, by key. */
   readonly cells: ReadonlyMap<string, Cell>;
-  readonly keep: (job: CellJob, cell: Cell, seconds: number) => Promise<void>;
+  readonly keep: (job: CellJob, cell: Cell, time: CellTime | undefined) => Promise<void>;
+  /** Where a run is kept while it lasts: see saved-run.ts. */
+  readonly unfinished: (job: CellJob) => string;
 }
 
 /**
@@ -32,13 +36,16 @@ export async function openStore(folder: string, settings: ExperimentSettings): P
   await mkdir(join(folder, 'cells'), { recursive: true });
   const cells = new Map(await readCells(folder, settings));
   const timing = await readTiming(folder);
+  const unfinished = ({ key }: CellJob): string => join(folder, 'cells', `${key}.unfinished`);
   return {
     folder,
     cells,
-    async keep(job, cell, seconds) {
+    unfinished,
+    async keep(job, cell, time) {
       await writeTextAtomically(join(folder, 'cells', `${job.key}.json`), jsonText(cell));
+      await removeRun(unfinished(job));
       cells.set(job.key, cell);
-      timing.set(job.key, seconds);
+      if (time !== undefined) timing.set(job.key, time);
       await writeTextAtomically(timingOf(folder), jsonText(Object.fromEntries(timing)));
     },
   };
@@ -49,7 +56,7 @@ export interface Stores {
   readonly settings: ExperimentSettings;
   /** By key. */
   readonly cells: Map<string, Cell>;
-  readonly seconds: Map<string, number>;
+  readonly times: Map<string, CellTime>;
 }
 
 /**
@@ -58,7 +65,7 @@ export interface Stores {
  */
 export async function readStores(folders: readonly string[]): Promise<Stores> {
   const cells = new Map<string, Cell>();
-  const seconds = new Map<string, number>();
+  const times = new Map<string, CellTime>();
   let settings: ExperimentSettings | undefined;
   for (const folder of folders) {
     const own = (await readJson(join(folder, 'settings.json'))) as ExperimentSettings | undefined;
@@ -66,10 +73,10 @@ export async function readStores(folders: readonly string[]): Promise<Stores> {
     if (settings === undefined) settings = own;
     else requireSame(settings, own, folder);
     for (const [key, cell] of await readCells(folder, own)) cells.set(key, cell);
-    for (const [key, time] of await readTiming(folder)) seconds.set(key, time);
+    for (const [key, time] of await readTiming(folder)) times.set(key, time);
   }
   if (settings === undefined) throw new UsageError('merge: expected at least one folder, got none');
-  return { settings, cells, seconds };
+  return { settings, cells, times };
 }
 
 async function readCells(folder: string, settings: ExperimentSettings): Promise<[string, Cell][]> {
@@ -82,9 +89,9 @@ async function readCells(folder: string, settings: ExperimentSettings): Promise<
   return cells;
 }
 
-/** Seconds by key. */
-async function readTiming(folder: string): Promise<Map<string, number>> {
-  const found = ((await readJson(timingOf(folder))) ?? {}) as Record<string, number>;
+/** By key. */
+async function readTiming(folder: string): Promise<Map<string, CellTime>> {
+  const found = ((await readJson(timingOf(folder))) ?? {}) as Record<string, CellTime>;
   return new Map(Object.entries(found));
 }
 

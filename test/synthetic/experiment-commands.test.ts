@@ -52,7 +52,7 @@ describe('matryoshka synthetic run', () => {
     await synthetic(...small, '--out', out);
     expect(printed.err).toEqual([
       expect.stringContaining('0 of 4 cells to train on 1 threads, 4 found'),
-      expect.stringMatching(/^A run took .* for 3 steps, .* 4,000 steps would take about /),
+      expect.stringMatching(/^A run took .*: 3 steps of .* ms, .* 4,000 steps would take about /),
     ]);
     expect(read('whole', 'results.json')).toBe(before);
 

@@ -73,7 +73,7 @@ describe('an experiment', () => {
         await runExperiment(settings, {
           threads: 1,
           shard: { i, n: 2 },
-          onCell: (job, cell, seconds) => store.keep(job, cell, seconds),
+          onCell: (job, cell, time) => store.keep(job, cell, time),
         });
         return own;
       }),
@@ -88,7 +88,7 @@ describe('an experiment', () => {
     const own = join(folder, 'resumed');
     const first = await openStore(own, settings);
     const kept = cellJobs(settings).slice(0, 4);
-    for (const job of kept) await first.keep(job, whole.get(job.key)!, 1);
+    for (const job of kept) await first.keep(job, whole.get(job.key)!, undefined);
     const second = await openStore(own, settings);
     expect([...second.cells.keys()]).toEqual(kept.map(({ key }) => key));
     const open = openJobs(settings, { done: second.cells });
@@ -117,7 +117,7 @@ describe('an experiment', () => {
   test('keeps a cell as it was, and trains one anew whose file is gone', async () => {
     const own = join(folder, 'kept');
     const [job] = cellJobs(settings);
-    await (await openStore(own, settings)).keep(job, whole.get(job.key)!, 1);
+    await (await openStore(own, settings)).keep(job, whole.get(job.key)!, undefined);
     const path = join(own, 'cells', `${job.key}.json`);
     expect(readFileSync(path, 'utf8')).toBe(`${JSON.stringify(whole.get(job.key), null, 1)}\n`);
     rmSync(path);
