@@ -16,7 +16,11 @@ const supported: {
   readonly [S in Section]: { readonly [D in keyof Dialect[S]]: readonly Dialect[S][D][] | null };
 } = {
   input: { normaliser: ['none'], epsilon: null, decay: null, estimate: null, folds: null },
-  encode: { subtractsDecoderBias: [true, false], usesEncoderBias: [true, false] },
+  encode: {
+    subtractsDecoderBias: [true, false],
+    usesEncoderBias: [true, false],
+    refinement: [0],
+  },
   select: { score: ['acts', 'acts-times-decoder-norm'] },
   inference: { gate: null, values: null },
   threshold: {

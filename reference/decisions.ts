@@ -102,6 +102,14 @@ export const decisions: Catalogue = {
       seen: 'ILG',
       meaning: 'Whether b_enc is added and trained.',
     },
+    refinement: {
+      values: [],
+      number: '>= 0',
+      seen: 'ILG',
+      meaning:
+        'η of a second encoding: after a first selection z, η times what z leaves of the encoder’s input is encoded too, without b_enc, and added, and latents are selected anew; 0 for none.',
+      onlyIf: [{ decision: 'defaults.selection', is: ['batch', 'row', 'all'] }],
+    },
   },
   select: {
     score: {

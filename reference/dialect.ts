@@ -21,6 +21,7 @@ export interface Dialect {
   readonly encode: {
     readonly subtractsDecoderBias: boolean;
     readonly usesEncoderBias: boolean;
+    readonly refinement: number;
   };
   readonly select: {
     readonly score: 'acts' | 'acts-times-decoder-norm';

@@ -25,6 +25,7 @@ import {
 import type { SaeParams } from './params.ts';
 import type { Penalty } from './penalty.ts';
 import { groups } from './prefixes.ts';
+import { refinementGradient, type Refinement } from './refine.ts';
 import { rowWeights } from './tilt.ts';
 
 export interface Forward {
@@ -37,6 +38,8 @@ export interface Forward {
   /** E_0..E_G, each (rows, d_in). */
   readonly errors: readonly Matrix[];
   readonly auxk: readonly LevelAuxk[];
+  /** Where pre-activations were refined: `pre` are those after it. */
+  readonly refinement?: Refinement | null;
   /** The sparsity penalty, if there is one, and what it is multiplied by. */
   readonly penalty?: { readonly penalty: Penalty; readonly coefficient: number };
 }
@@ -75,9 +78,11 @@ function tilted(error: Matrix, slope: number, tilt: number): Matrix {
 /**
  * ∂a[b,j] = T_g[b]·w_j, and the penalty's part;  δ = ∂a where selected (of JumpReLU: straight through);
  * ∂W_dec row j = Σ_b a[b,j] T_g[b], and the penalty's part;  ∂W_enc = (x - b_dec)ᵀ δ;  ∂b_enc = Σ_b δ[b];
- * ∂b_dec = Σ_b T_0[b] - W_enc Σ_b δ[b]: b_dec acts through the decoder and through the encoder's input.
+ * ∂b_dec = Σ_b T_0[b] - W_enc Σ_b δ[b]: b_dec acts through the decoder and through the encoder's input. Where
+ * pre-activations were refined, δ is what the first ones receive, and parameters receive more: {@link refinementGradient}.
  * @param coefficients - c_0..c_G.
  * @returns gradients with the parameters' shapes.
+ * @throws {@link RangeError} on a refinement under trained thresholds, of which the first selection has none.
  */
 export function gradients(
   forward: Forward,
@@ -109,17 +114,29 @@ export function gradients(
   }
 
   const gated = throughSelection(received, forward, params, dialect);
-  const delta = gated.pre; // gradient at the pre-activations
+  let delta = gated.pre; // gradient at the pre-activations
   for (const term of auxk) addAuxk(term, pre, params.W_dec, W_dec, delta, dialect);
+  const { refinement = null } = forward;
+  if (refinement !== null && everywhere) {
+    throw new RangeError('params: expected no trained thresholds where pre-activations are refined');
+  }
+  const again = refinement && refinementGradient(delta, refinement, params, dialect);
+  if (again !== null) delta = again.pre;
 
   const b_enc = columnSums(delta);
   const b_dec = columnSums(sums[0]);
   if (dialect.encode.subtractsDecoderBias) {
     for (let i = 0; i < b_dec.length; i++) b_dec[i] -= dot(row(params.W_enc, i), b_enc);
   }
+  // δᵀ (x - b_dec), transposed, is the same product and skips the zeros of δ.
+  const W_enc = transpose(multiplyTransposed(delta, encoderInput(x, params, dialect)));
+  if (again !== null) {
+    addScaled(W_enc.data, again.W_enc.data, 1);
+    addScaled(W_dec.data, again.W_dec.data, 1);
+    addScaled(b_dec, again.b_dec, 1);
+  }
   return {
-    // δᵀ (x - b_dec), transposed, is the same product and skips the zeros of δ.
-    W_enc: transpose(multiplyTransposed(delta, encoderInput(x, params, dialect))),
+    W_enc,
     b_enc: dialect.encode.usesEncoderBias ? b_enc : new Float64Array(b_enc.length),
     W_dec,
     b_dec,

@@ -11,6 +11,7 @@ import { normaliseInput } from './input-norm.ts';
 import { jumpRelu } from './jump-relu.ts';
 import { map, type Matrix } from './matrix.ts';
 import type { SaeParams } from './params.ts';
+import { refine } from './refine.ts';
 import { aboveThreshold } from './select.ts';
 
 export interface Inferred {
@@ -28,6 +29,7 @@ export interface Inferred {
  * @param x - (rows, d_in).
  * @param threshold - the one that training estimated; not read by dialects without.
  * @param meanNorm - the running mean of row norms that training ended with; not read by dialects without.
+ * @param firstThreshold - that of the first selection; not read by dialects that refine nothing.
  * @throws {@link RangeError} as {@link preActivations}, and where thresholds are needed and missing.
  */
 export function infer(
@@ -36,13 +38,21 @@ export function infer(
   threshold: number,
   dialect: Dialect,
   meanNorm: number = 0,
+  firstThreshold?: number,
 ): Inferred {
   const input = normaliseInput(x, meanNorm, dialect, false);
   const rescaled = dialect.inference.values === 'acts-times-decoder-norm';
   // A threshold is in units of rescaled acts, so the norms go into the encoder; without one they come last.
   const folds = rescaled && dialect.inference.gate !== 'none';
   const model = folds ? foldDecoderNorm(params) : params;
-  const pre = preActivations(input.x, model, dialect);
+  let pre = preActivations(input.x, model, dialect);
+  if (dialect.encode.refinement > 0) {
+    if (firstThreshold === undefined) {
+      throw new RangeError('firstThreshold: expected that of the first selection, got none');
+    }
+    const first = gate(pre, model, firstThreshold, dialect);
+    pre = refine(pre, first, input.x, model, dialect).pre;
+  }
   const acts = gate(pre, model, threshold, dialect);
   const reconstruction = input.restore(decode(acts, model));
   const norms = rowNorms(params.W_dec);

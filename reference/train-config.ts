@@ -63,6 +63,11 @@ function requireConfig(config: TrainConfig): void {
     );
   }
   levelCoefficients(config.levelWeights, config.d_in, config.dialect);
+  if (config.selection === 'jump' && config.dialect.encode.refinement > 0) {
+    throw new RangeError(
+      `selection: expected another than jump where encode.refinement is ${config.dialect.encode.refinement}, which needs a selection of its own`,
+    );
+  }
   requireNumber('learningRate', config.learningRate);
   requireNumber('auxkAlpha', config.auxkAlpha);
   requireNumber('deadAfter', config.deadAfter);

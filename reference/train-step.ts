@@ -1,7 +1,7 @@
 /**
  * One training step: the order of everything.
  *
- * normalise input → encode → select → threshold → decode every prefix → losses → counts since fired → auxk → penalty →
+ * normalise input → encode → (select, refine) → select → threshold → decode every prefix → losses → counts since fired → auxk → penalty →
  * gradients → project → clip → Adam → unit decoder rows → re-order latents. Order is part of a dialect: the fields
  * `decoderNorm.project`, `decoderNorm.normalise`, `deadLatents.mask` and `latentOrder.permute` move what published trainers
  * place differently.
@@ -37,6 +37,7 @@ import {
 import { scale, type Matrix } from './matrix.ts';
 import { drawInitial, initialiseParams, zeroParams, type SaeParams } from './params.ts';
 import { controlSparsity, penaltyCoefficient, sparsityPenalty } from './penalty.ts';
+import { refine, type Refinement } from './refine.ts';
 import { batchTopK, selectionScores, topK } from './select.ts';
 import { smallestSelected, updateThreshold } from './threshold.ts';
 
@@ -76,6 +77,8 @@ export interface TrainState {
   readonly m: SaeParams;
   readonly v: SaeParams;
   readonly threshold: number;
+  /** That of the selection before a refinement; left out without one, or before the first step. */
+  readonly firstThreshold?: number;
   /** (d_sae), in the dialect's unit. */
   readonly sinceFired: Float64Array;
   /** Left out where the dialect keeps none, or before the first step. */
@@ -108,7 +111,9 @@ export interface StepResult {
   readonly order: Uint32Array | null;
   /** What the SAE was given: x scaled and normalised, (rows, d_in). */
   readonly input: Matrix;
-  /** (rows, d_sae), before ReLU. */
+  /** The first selection and what came of it; null where the dialect refines nothing. */
+  readonly refinement: Refinement | null;
+  /** (rows, d_sae), before ReLU; refined, if they are. */
   readonly pre: Matrix;
   /** (rows, d_sae), before selection. */
   readonly acts: Matrix;
@@ -195,15 +200,17 @@ export function trainStep(
   let { m, v, sinceFired: countsBefore } = state;
   let { frequencies } = averages;
   let pre = preActivations(input, params, dialect);
-  let acts = relu(pre);
-  const scores = selectionScores(acts, params.W_dec, dialect);
-  let latents = select(pre, acts, scores, params, config);
-
-  let threshold = state.threshold;
-  const estimatesThreshold = config.selection === 'batch' || config.selection === 'row';
-  if (estimatesThreshold && step > config.thresholdStartStep) {
-    threshold = updateThreshold(threshold, smallestSelected(latents, scores), dialect);
+  let { threshold, firstThreshold } = state;
+  let refinement: Refinement | null = null;
+  if (dialect.encode.refinement > 0) {
+    const first = selectFrom(pre, params, config);
+    firstThreshold = nextThreshold(firstThreshold ?? dialect.threshold.start, first, step, config);
+    refinement = refine(pre, first.latents, input, params, dialect);
+    pre = refinement.pre;
   }
+  const selected = selectFrom(pre, params, config);
+  threshold = nextThreshold(threshold, selected, step, config);
+  let { acts, latents } = selected;
 
   let order: Uint32Array | null = null;
   if (dialect.latentOrder.permute === 'by-frequency') {
@@ -212,6 +219,7 @@ export function trainStep(
     // The published code slices prefixes from an order; moving latents instead leaves prefixes what they are elsewhere.
     [params, m, v] = [params, m, v].map((each) => reorderLatents(each, places));
     [pre, acts, latents] = [pre, acts, latents].map((each) => reorderColumns(each, places));
+    refinement &&= { ...refinement, pre, first: reorderColumns(refinement.first, places) };
     [countsBefore, frequencies] = [countsBefore, frequencies].map((each) =>
       each.map((_, j) => each[places[j]]),
     );
@@ -248,7 +256,7 @@ export function trainStep(
   const { scale: sparsityScale, coefficient } = coefficientOf(l0, averages, step, config);
 
   const gradients = gradientsOf(
-    { x: input, pre, latents, errors, auxk, penalty: { penalty, coefficient } },
+    { x: input, pre, latents, errors, auxk, refinement, penalty: { penalty, coefficient } },
     params,
     prefixes,
     coefficients,
@@ -283,6 +291,7 @@ export function trainStep(
       m: adam.m,
       v: adam.v,
       threshold,
+      ...(firstThreshold === undefined ? {} : { firstThreshold }),
       sinceFired,
       averages: {
         meanNorm,
@@ -293,6 +302,7 @@ export function trainStep(
     },
     order,
     input,
+    refinement,
     pre,
     acts,
     latents,
@@ -321,6 +331,30 @@ export function startingAverages(config: TrainConfig): Averages {
     meanSquares: new Float64Array(config.d_sae),
     sparsityScale: config.sparsityCoefficient,
   };
+}
+
+/** One selection: acts, what they are ranked by, and latents. Each (rows, d_sae). */
+interface Selected {
+  readonly acts: Matrix;
+  readonly scores: Matrix;
+  readonly latents: Matrix;
+}
+
+function selectFrom(pre: Matrix, params: SaeParams, config: TrainConfig): Selected {
+  const acts = relu(pre);
+  const scores = selectionScores(acts, params.W_dec, config.dialect);
+  return { acts, scores, latents: select(pre, acts, scores, params, config) };
+}
+
+function nextThreshold(
+  threshold: number,
+  { latents, scores }: Selected,
+  step: number,
+  { dialect, selection, thresholdStartStep }: TrainConfig,
+): number {
+  const estimates = selection === 'batch' || selection === 'row';
+  if (!estimates || step <= thresholdStartStep) return threshold;
+  return updateThreshold(threshold, smallestSelected(latents, scores), dialect);
 }
 
 function select(

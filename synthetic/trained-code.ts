@@ -8,7 +8,9 @@ import { preActivations, relu } from '../reference/encode.ts';
 import { normaliseInput } from '../reference/input-norm.ts';
 import { jumpRelu, keptThresholds } from '../reference/jump-relu.ts';
 import { matrix, norm, row, scale, type Matrix } from '../reference/matrix.ts';
+import { refine } from '../reference/refine.ts';
 import { aboveThreshold, batchTopK, selectionScores, topK } from '../reference/select.ts';
+import type { SaeParams } from '../reference/params.ts';
 import type { TrainConfig, TrainState } from '../reference/train-step.ts';
 import { blockedProduct } from './blocked-product.ts';
 import type { Judged } from './evaluate.ts';
@@ -71,9 +73,11 @@ export function trainedCode(
 /** Latents of the input as the SAE sees it, and how many pass inference's gate. */
 function select(
   input: Matrix,
-  { params, threshold }: TrainState,
-  { dialect, selection, k }: TrainConfig,
+  state: TrainState,
+  config: TrainConfig,
 ): { selected: Matrix; passed: number } {
+  const { params, threshold } = state;
+  const { dialect, selection } = config;
   const pre = preActivations(input, params, dialect, blockedProduct);
   if (selection === 'jump') {
     const { threshold: cuts } = params;
@@ -81,13 +85,44 @@ function select(
     const selected = relu(jumpRelu(pre, keptThresholds(cuts, dialect)));
     return { selected, passed: countAbove0(selected) };
   }
-  const acts = relu(pre);
-  if (selection === 'all') return { selected: acts, passed: countAbove0(acts) };
-  const scores = selectionScores(acts, params.W_dec, dialect);
+  const asTrained = byCount(pre, params, config);
+  const asInferred = byThreshold(pre, threshold, params, config);
+  if (dialect.encode.refinement === 0) {
+    return { selected: asTrained, passed: countAbove0(asInferred) };
+  }
+  const again = (first: Matrix): Matrix =>
+    refine(pre, first, input, params, dialect, blockedProduct).pre;
+  // Before the first step there is no threshold: the dialect's start stands in.
+  const firstThreshold = state.firstThreshold ?? dialect.threshold.start;
+  const first = byThreshold(pre, firstThreshold, params, config);
   return {
-    selected: (selection === 'batch' ? batchTopK : topK)(acts, k, scores),
-    passed: countAbove0(aboveThreshold(acts, threshold, scores)),
+    selected: byCount(again(asTrained), params, config),
+    passed: countAbove0(byThreshold(again(first), threshold, params, config)),
   };
+}
+
+/** Latents as training selects them. */
+function byCount(
+  pre: Matrix,
+  { W_dec }: SaeParams,
+  { dialect, selection, k }: TrainConfig,
+): Matrix {
+  const acts = relu(pre);
+  if (selection === 'all') return acts;
+  const scores = selectionScores(acts, W_dec, dialect);
+  return (selection === 'batch' ? batchTopK : topK)(acts, k, scores);
+}
+
+/** Latents as inference selects them. */
+function byThreshold(
+  pre: Matrix,
+  threshold: number,
+  { W_dec }: SaeParams,
+  { dialect, selection }: TrainConfig,
+): Matrix {
+  const acts = relu(pre);
+  if (selection === 'all') return acts;
+  return aboveThreshold(acts, threshold, selectionScores(acts, W_dec, dialect));
 }
 
 /** What one unit of a latent in each row is worth in the units of the rows: (rows). */

@@ -97,6 +97,7 @@ export function dialectOfRecord(record: string | DialectJson): Dialect {
 const TRAINED: Readonly<Record<string, readonly Value[]>> = {
   'input.normaliser': ['none'],
   'encode.subtractsDecoderBias': [true],
+  'encode.refinement': [0],
   'inference.gate': ['threshold'],
   'prefixes.drawn': ['once'],
   'penalty.coefficient': ['constant', 'warmed-up'],

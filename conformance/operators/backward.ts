@@ -8,6 +8,7 @@ import { decodePrefixes } from '../../reference/decode.ts';
 import { normaliseRows, projectGradient } from '../../reference/decoder-norm.ts';
 import { gradients } from '../../reference/gradients.ts';
 import { jumpReluGradient, stepGradient, type StraightThrough } from '../../reference/jump-relu.ts';
+import { refine } from '../../reference/refine.ts';
 import { latentOrder, reorderLatents, updateMeanSquares } from '../../reference/latent-order.ts';
 import { levelCoefficients, levelErrors } from '../../reference/loss.ts';
 import { map, matrix, type Matrix } from '../../reference/matrix.ts';
@@ -112,6 +113,10 @@ export const backward: readonly RunOperator[] = [
         optional: 'latents + auxk_latents, which has its signs; JumpReLU needs it',
       },
       l0: { words: '(): that an L0 penalty counts', optional: 'without one' },
+      first_latents: {
+        words: '(…, d_sae): the selection before a refinement',
+        optional: 'without encode.refinement',
+      },
     },
     outputs: paramOutputs('grad.'),
     config: {
@@ -277,9 +282,17 @@ function gradientTensors(given: Given): Tensors {
   const signs = (): Matrix =>
     map(latents, (latent, i) => auxk.reduce((sum, term) => sum + term.latents.data[i], latent));
   const coefficient = numberOf(given, 'penalty_coefficient');
+  const pre = has(given, 'pre') ? rowsOf(given, 'pre') : signs();
+  if (dialect.encode.refinement > 0) {
+    requireTensor(given, 'first_latents', `dialect ${dialect.name} selects before it refines`);
+  }
   const forward = {
     x,
-    pre: has(given, 'pre') ? rowsOf(given, 'pre') : signs(),
+    pre,
+    refinement:
+      dialect.encode.refinement > 0
+        ? refine(pre, rowsOf(given, 'first_latents'), x, params, dialect)
+        : null,
     latents,
     errors: levelErrors(x, params.b_dec, decodePrefixes(latents, params, prefixes)),
     auxk,

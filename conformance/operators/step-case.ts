@@ -139,6 +139,10 @@ export const stateInputs: RunOperator['inputs'] = {
   'm.threshold': { words: '(d_sae): of JumpReLU', optional: atStep0 },
   ...mapped(paramWords('v.', 'Adam’s second moment'), (words) => ({ words, optional: atStep0 })),
   'v.threshold': { words: '(d_sae): of JumpReLU', optional: atStep0 },
+  first_threshold: {
+    words: '(): of the selection before a refinement, where encode.refinement is not 0',
+    optional: 'at step 0: as the dialect starts it',
+  },
   since_fired: {
     words: '(d_sae): tokens or steps, as the dialect counts',
     optional: atStep0,
@@ -179,6 +183,7 @@ export const trainStepOperator: RunOperator = {
     order:
       '(d_sae): where latents are sorted by frequency: the one that came to each place before prefixes were sliced, which all else follows',
     'pre, acts, latents': '(…, d_sae): before ReLU, before and after selection',
+    first_latents: '(…, d_sae): after the selection before a refinement, where there is one',
     reconstructions: '(prefixes, …, d_in)',
     level_losses: '(prefixes): not weighted',
     'empty_prefix_loss, reconstruction_loss, auxk_loss, penalty, penalty_coefficient, loss':
@@ -191,7 +196,7 @@ export const trainStepOperator: RunOperator = {
     'grad.…, projected.…, clipped.…, updated.…':
       'as derived; after projection; what Adam receives; as Adam leaves the parameters',
     'norm, learning_rate': '(): of the gradients before clipping; of this update',
-    'W_enc, b_enc, W_dec, b_dec, threshold, m.…, v.…, mean_norm, mean_squares, frequencies, sparsity_scale, step':
+    'W_enc, b_enc, W_dec, b_dec, threshold, first_threshold, m.…, v.…, mean_norm, mean_squares, frequencies, sparsity_scale, step':
       'the next state',
   },
   config: { step: aWhole('updates done before this one'), ...runSettings },
@@ -230,6 +235,7 @@ export function stateOf(given: Given, config: TrainConfig): TrainState {
     return paramsOf(given, prefix, jump);
   };
   const scalarThreshold = has(given, 'threshold') && !jump;
+  if (dialect.encode.refinement > 0 && !has(given, 'first_threshold')) late('first_threshold');
   return {
     step,
     params: {
@@ -239,6 +245,7 @@ export function stateOf(given: Given, config: TrainConfig): TrainState {
     m: moments('m.'),
     v: moments('v.'),
     threshold: scalarThreshold ? scalarOf(given, 'threshold') : dialect.threshold.start,
+    ...(has(given, 'first_threshold') && { firstThreshold: scalarOf(given, 'first_threshold') }),
     sinceFired: has(given, 'since_fired')
       ? vectorOf(given, 'since_fired')
       : (late('since_fired'), new Float64Array(d_sae)),
@@ -327,6 +334,7 @@ function stepTensors(given: Given, result: StepResult): Tensors {
     pre: restored(given, result.pre),
     acts: restored(given, result.acts),
     latents: restored(given, result.latents),
+    ...(result.refinement && { first_latents: restored(given, result.refinement.first) }),
     reconstructions: stacked(given, reconstructions),
     level_losses: fromVector(levelLosses.slice(1)),
     empty_prefix_loss: scalar(levelLosses[0]),
@@ -350,6 +358,7 @@ function stepTensors(given: Given, result: StepResult): Tensors {
     norm: scalar(result.gradientNorm),
     learning_rate: scalar(result.learningRate),
     threshold: scalar(state.threshold),
+    ...(state.firstThreshold !== undefined && { first_threshold: scalar(state.firstThreshold) }),
     ...paramTensors(params), // of JumpReLU its thresholds in place of the one above
     ...paramTensors(state.m, 'm.'),
     ...paramTensors(state.v, 'v.'),

@@ -82,6 +82,10 @@ export const afterTraining: readonly RunOperator[] = [
         words: '(): running mean of row norms that training ended with',
         optional: '0; dialects that divide by it need it',
       },
+      first_threshold: {
+        words: '(): of the selection before a refinement',
+        optional: 'without encode.refinement',
+      },
     },
     outputs: { latents: '(…, d_sae): in the dialect’s units', reconstruction: '(…, d_in)' },
     config: {},
@@ -94,8 +98,22 @@ export const afterTraining: readonly RunOperator[] = [
       if (dialect.inference.gate === 'threshold') {
         requireTensor(given, 'threshold', `dialect ${dialect.name} cuts latents at it`);
       }
+      if (dialect.encode.refinement > 0) {
+        requireTensor(
+          given,
+          'first_threshold',
+          `dialect ${dialect.name} selects before it refines`,
+        );
+      }
       const meanNorm = has(given, 'mean_norm') ? scalarOf(given, 'mean_norm') : 0;
-      const inferred = infer(rowsOf(given, 'x'), params, threshold, dialect, meanNorm);
+      const inferred = infer(
+        rowsOf(given, 'x'),
+        params,
+        threshold,
+        dialect,
+        meanNorm,
+        has(given, 'first_threshold') ? scalarOf(given, 'first_threshold') : undefined,
+      );
       return {
         latents: restored(given, inferred.latents),
         reconstruction: restored(given, inferred.reconstruction),

@@ -19,6 +19,7 @@ import * as matrix from '../../reference/matrix.ts';
 import * as params from '../../reference/params.ts';
 import * as penalty from '../../reference/penalty.ts';
 import * as prefixes from '../../reference/prefixes.ts';
+import * as refine from '../../reference/refine.ts';
 import * as select from '../../reference/select.ts';
 import * as threshold from '../../reference/threshold.ts';
 import * as tilt from '../../reference/tilt.ts';
@@ -43,6 +44,7 @@ export interface Reference {
   readonly params: typeof params;
   readonly penalty: typeof penalty;
   readonly prefixes: typeof prefixes;
+  readonly refine: typeof refine;
   readonly select: typeof select;
   readonly threshold: typeof threshold;
   readonly tilt: typeof tilt;
@@ -68,6 +70,7 @@ export const reference: Reference = {
   params,
   penalty,
   prefixes,
+  refine,
   select,
   threshold,
   tilt,

@@ -40,7 +40,7 @@ export const bussmann: Dialect = {
     estimate: 'none',
     folds: 'into-biases',
   },
-  encode: { subtractsDecoderBias: true, usesEncoderBias: false },
+  encode: { subtractsDecoderBias: true, usesEncoderBias: false, refinement: 0 },
   select: { score: 'acts' },
   inference: { gate: 'threshold', values: 'acts' },
   threshold: { start: 0, first: 'average', decay: 0.99, whenEmpty: 'keep' },

@@ -42,7 +42,7 @@ export const dictionaryLearning: Dialect = {
     estimate: 'root-mean-square-norm',
     folds: 'into-biases',
   },
-  encode: { subtractsDecoderBias: true, usesEncoderBias: true },
+  encode: { subtractsDecoderBias: true, usesEncoderBias: true, refinement: 0 },
   select: { score: 'acts' },
   inference: { gate: 'threshold', values: 'acts' },
   threshold: { start: -1, first: 'assign', decay: 0.999, whenEmpty: 'decay' },
@@ -134,7 +134,7 @@ export const dictionaryLearningJumpRelu: Dialect = {
     initialise: 'dictionary.py JumpReluAutoEncoder.__init__',
     defaults: 'trainers/jumprelu.py JumpReluTrainer.__init__',
   },
-  encode: { subtractsDecoderBias: false, usesEncoderBias: true },
+  encode: { subtractsDecoderBias: false, usesEncoderBias: true, refinement: 0 },
   inference: { gate: 'latent-thresholds', values: 'acts' },
   loss: { ...dictionaryLearning.loss, overLevels: 'sum', defaultWeight: 'one' },
   penalty: {

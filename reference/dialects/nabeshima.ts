@@ -40,7 +40,7 @@ export const nabeshima: Dialect = {
     estimate: 'none',
     folds: 'into-weights',
   },
-  encode: { subtractsDecoderBias: false, usesEncoderBias: true },
+  encode: { subtractsDecoderBias: false, usesEncoderBias: true, refinement: 0 },
   select: { score: 'acts' },
   inference: { gate: 'none', values: 'acts-times-decoder-norm' },
   threshold: { start: 0, first: 'average', decay: 0.99, whenEmpty: 'keep' },

@@ -33,7 +33,7 @@ export const paper: Dialect = {
     initialise: 'not in the text; as dictionary_learning',
     defaults: 'appendix B; otherwise as dictionary_learning',
   },
-  encode: { subtractsDecoderBias: true, usesEncoderBias: false },
+  encode: { subtractsDecoderBias: true, usesEncoderBias: false, refinement: 0 },
   loss: {
     emptyPrefix: false,
     overDimensions: 'mean',

@@ -41,7 +41,7 @@ export const saelens: Dialect = {
     estimate: 'mean-norm-to-sqrt-d_in',
     folds: 'into-weights',
   },
-  encode: { subtractsDecoderBias: true, usesEncoderBias: true },
+  encode: { subtractsDecoderBias: true, usesEncoderBias: true, refinement: 0 },
   select: { score: 'acts-times-decoder-norm' },
   inference: { gate: 'threshold', values: 'acts-times-decoder-norm' },
   threshold: { start: 0, first: 'average', decay: 0.99, whenEmpty: 'keep' },

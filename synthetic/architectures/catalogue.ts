@@ -128,6 +128,14 @@ export const architectures: readonly Architecture[] = [
       decisions: { 'latentOrder.permute': 'by-frequency', 'latentOrder.decay': 0.99 },
     },
   },
+  {
+    ...matryoshka,
+    name: 'Matryoshka, LISTA',
+    slug: 'matryoshka-lista',
+    meaning:
+      'matryoshka whose encoder encodes .3 of what its first selection leaves once more, and selects anew (encode_with_hidden_pre of github.com/chanind/claude-auto-research-synthsaebench, autoresearch/sae.py)',
+    options: { decisions: { 'encode.refinement': 0.3 } },
+  },
 ];
 
 /** @throws {@link UsageError} listing the slugs. */

@@ -13,8 +13,8 @@ const [rows, d_in, d_sae] = [13, 30, 47];
 
 onEachBackend('encode', (profile) => {
   test.each([
-    { subtractsDecoderBias: true, usesEncoderBias: true },
-    { subtractsDecoderBias: false, usesEncoderBias: false },
+    { subtractsDecoderBias: true, usesEncoderBias: true, refinement: 0 },
+    { subtractsDecoderBias: false, usesEncoderBias: false, refinement: 0 },
   ])('is within the bound of a dot product of d_in + 2 terms: %o', async (choice) => {
     const { uniform } = seeded('encode');
     const dialect = { ...dictionaryLearning, encode: choice };

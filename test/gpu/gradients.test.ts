@@ -23,7 +23,7 @@ const attached: Dialect = {
 };
 const plain: Dialect = {
   ...dictionaryLearning,
-  encode: { subtractsDecoderBias: false, usesEncoderBias: false },
+  encode: { subtractsDecoderBias: false, usesEncoderBias: false, refinement: 0 },
 };
 
 /** Few enough latents for the host's loops over them, and too many. */

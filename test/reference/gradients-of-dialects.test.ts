@@ -1,7 +1,8 @@
 /**
  * Gradients of a whole training step in any mixture of dialects, against differences of its loss, which is written out
- * here a second time from definitions. What a gradient takes for constant is held: which latents are selected, which dead
- * ones auxk chose, a detached residual and its variance, detached levels, what rows weigh under a tilt, counts.
+ * here a second time from definitions. What a gradient takes for constant is held: which latents are selected, also before
+ * a refinement, which dead ones auxk chose, a detached residual and its variance, detached levels, what rows weigh under a
+ * tilt, counts.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -54,13 +55,33 @@ function preActivation(dialect: Dialect, { params, x }: Moving, b: number, j: nu
   );
 }
 
+/** What the second encoding makes of the first, of latents that the step selected then. */
+function refined(
+  { encode }: Dialect,
+  { refinement }: StepResult,
+  { params, x }: Moving,
+  encoded: Float64Array,
+): Float64Array {
+  const first = encoded.map((z, i) => (refinement!.first.data[i] === 0 ? 0 : z));
+  const left = (b: number, i: number): number => {
+    const input = x.data[b * d_in + i] - (encode.subtractsDecoderBias ? params.b_dec[i] : 0);
+    return input - sum(d_sae, (j) => first[b * d_sae + j] * params.W_dec.data[j * d_in + i]);
+  };
+  return encoded.map((z, at) => {
+    const [b, j] = [Math.floor(at / d_sae), at % d_sae];
+    const again = sum(d_in, (i) => left(b, i) * params.W_enc.data[i * d_sae + j]);
+    return z + encode.refinement * again;
+  });
+}
+
 /** The loss of a step by definition, of what moves and of what `held` holds. */
 function lossOf({ dialect, config, state }: World, held: StepResult, moving: Moving): number {
   const { params, x, bump } = moving;
   const { W_dec } = params;
-  const pre = Float64Array.from({ length: rows * d_sae }, (_, i) =>
+  const encoded = Float64Array.from({ length: rows * d_sae }, (_, i) =>
     preActivation(dialect, moving, Math.floor(i / d_sae), i % d_sae),
   );
+  const pre = held.refinement === null ? encoded : refined(dialect, held, moving, encoded);
   const latents = pre.map((z, i) => (held.latents.data[i] === 0 ? 0 : z) + (bump?.[i] ?? 0));
   /** What latents up to a level write. Detached, those of earlier levels are held. */
   const decoded = (b: number, i: number, level: number): number =>

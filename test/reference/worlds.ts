@@ -45,8 +45,9 @@ export const mixtures: fc.Arbitrary<Dialect> = fc
     ),
     k: fc.constantFrom<Dialect['auxk']['k']>('half-d_in', 0, 1, 3, 512),
     tilt: fc.constantFrom(0, 0.002, 1.5),
+    refinement: fc.constantFrom(0, 0, 0.3),
   })
-  .map(({ base, words, k, tilt }) => {
+  .map(({ base, words, k, tilt, refinement }) => {
     let dialect: Dialect = {
       ...base,
       name: 'mixture',
@@ -56,6 +57,9 @@ export const mixtures: fc.Arbitrary<Dialect> = fc
     words.forEach((word, i) => {
       if (word !== null) dialect = withDecision(dialect, wordDecisions[i].path, word);
     });
+    if (dialect.defaults.selection !== 'jump') {
+      dialect = withDecision(dialect, 'encode.refinement', refinement);
+    }
     // Latents that have not fired of late keep averages that differ.
     dialect = withDecision(dialect, 'latentOrder.decay', 0.9);
     // Wide enough for some values to lie in the window.

@@ -22,6 +22,7 @@ import { loss } from './loss.ts';
 import { matrix } from './matrix.ts';
 import { penalty } from './penalty.ts';
 import { prefixes } from './prefixes.ts';
+import { refine } from './refine.ts';
 import { select } from './select.ts';
 import { threshold } from './threshold.ts';
 import { tilt } from './tilt.ts';
@@ -36,6 +37,7 @@ export const oracles: readonly Oracle[] = [
   inputNorm,
   geometricMedian,
   encode,
+  refine,
   select,
   jumpRelu,
   threshold,

@@ -42,29 +42,35 @@ function choices(
   const { selection, k, dialect } = given;
   const { pre } = forward;
   const acts = positiveParts(pre);
-  const scores = selectionScores(acts, params.W_dec, dialect);
   const top = (values: RealMatrix, places: readonly number[], count: number): number[] =>
     [...places]
       .sort((i, j) => values.data[j].value.cmp(values.data[i].value) || i - j)
       .slice(0, count);
-  const positive = range(pre.data.length).filter((i) => pre.data[i].value.gt(0));
+  const positives = (values: RealMatrix): number[] =>
+    range(pre.data.length).filter((i) => values.data[i].value.gt(0));
+  const positive = positives(pre);
   const row = (b: number): number[] => range(pre.cols).map((j) => b * pre.cols + j);
-  const selected = {
-    batch: () => top(scores, positive, selectionCount(k, pre.rows)),
-    row: () =>
-      range(pre.rows).flatMap((b) =>
-        top(
-          scores,
-          row(b).filter((i) => positive.includes(i)),
-          k,
+  const selectedFrom = (from: RealMatrix): number[] => {
+    const scores = selectionScores(positiveParts(from), params.W_dec, dialect);
+    const candidates = positives(from);
+    return {
+      batch: () => top(scores, candidates, selectionCount(k, pre.rows)),
+      row: () =>
+        range(pre.rows).flatMap((b) =>
+          top(
+            scores,
+            row(b).filter((i) => candidates.includes(i)),
+            k,
+          ),
         ),
-      ),
-    all: () => positive,
-    jump: () =>
-      range(pre.data.length).filter((i) =>
-        pre.data[i].value.gt(big(given.params.threshold![i % pre.cols])),
-      ),
-  }[selection]();
+      all: () => candidates,
+      jump: () =>
+        range(pre.data.length).filter((i) =>
+          from.data[i].value.gt(big(given.params.threshold![i % pre.cols])),
+        ),
+    }[selection]();
+  };
+  const first = forward.refinement === null ? [] : selectedFrom(forward.encoded);
   const values = selectionScores(
     dialect.auxk.values === 'acts' ? acts : pre,
     params.W_dec,
@@ -79,7 +85,9 @@ function choices(
       ),
     ),
   );
-  const sorted = [selected, positive, ...chosen].map((places) => places.sort((i, j) => i - j));
+  const sorted = [first, selectedFrom(pre), positive, ...chosen].map((places) =>
+    places.sort((i, j) => i - j),
+  );
   const decodes = forward.auxk.map(({ latents }) =>
     decodeDead(latents, params.W_dec).data.some(({ value }) => !value.isZero()),
   );
@@ -139,7 +147,9 @@ export function judgeDifferences(
     const got = valuesOf(answer, name);
     const bounds: readonly Real[] = valuesOfReal(closed, name);
     const entry = Math.floor(given.picks[n] * got.length);
-    const step = approximately(big(sizeOf(given.params, name, entry)).mul(1e-20));
+    // A power of ten: with more digits its sum with a parameter would not fit into 64.
+    const exponent = Math.floor(Math.log10(sizeOf(given.params, name, entry)));
+    const step = approximately(big(10).pow(exponent - 20));
     const [before, after] = [step.value.neg(), step.value].map((by) => {
       const there = moved(params, name, entry, approximately(by));
       const forward = exactForward(given, there, forced);

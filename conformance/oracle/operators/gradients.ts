@@ -24,6 +24,7 @@ import {
 } from '../real-matrix.ts';
 import { judgeDifferences } from './differences.ts';
 import { encoderInput } from './encode.ts';
+import { receivedThrough } from './refine.ts';
 import { straightThrough } from './jump-relu.ts';
 import { lossCases, type LossCase } from './loss-cases.ts';
 import { judgedForward, type Forced, type RealForward } from './total-loss.ts';
@@ -96,7 +97,7 @@ export function closedForm(
     thresholds === undefined
       ? { input: received }
       : throughGate(given, forward, received, reals(thresholds), mul(coefficient, penalty.count));
-  const delta = build(rows, cols, (b, j) =>
+  const atPre = build(rows, cols, (b, j) =>
     sum([
       at(gated.input, b, j),
       ...auxk.map((term, t) =>
@@ -105,15 +106,22 @@ export function closedForm(
     ]),
   );
 
+  const { refinement } = forward;
+  const again = refinement && receivedThrough(atPre, refinement, params, dialect);
+  const delta = again?.pre ?? atPre;
   const b_enc = range(cols).map((j) => sum(columnOf(delta, j)));
   const input = encoderInput(forward.x, params, dialect);
   return {
-    W_enc: build(input.cols, cols, (i, j) => inner(columnOf(input, i), columnOf(delta, j))),
+    W_enc: build(input.cols, cols, (i, j) => {
+      const own = inner(columnOf(input, i), columnOf(delta, j));
+      return again === null ? own : add(own, at(again.W_enc, i, j));
+    }),
     b_enc: dialect.encode.usesEncoderBias ? b_enc : b_enc.map(() => zero),
     W_dec: build(cols, input.cols, (j, i) =>
       sum([
         ...range(rows).map((b) => mul(at(latents, b, j), at(levelOf(j), b, i))),
         mul(coefficient, at(penalty.W_dec, j, i)),
+        again === null ? zero : at(again.W_dec, j, i),
         ...auxk.flatMap((term, t) =>
           range(rows).map((b) =>
             chosen(t, b, j) ? mul(at(term.latents, b, j), at(term.gradient, b, i)) : zero,
@@ -124,7 +132,8 @@ export function closedForm(
     b_dec: range(input.cols).map((i) => {
       const direct = sum(columnOf(sums[0], i));
       if (!dialect.encode.subtractsDecoderBias) return direct;
-      return sub(direct, inner(rowOf(params.W_enc, i), b_enc));
+      const own = sub(direct, inner(rowOf(params.W_enc, i), b_enc));
+      return again === null ? own : add(own, again.b_dec[i]);
     }),
     ...('threshold' in gated ? { threshold: gated.threshold } : {}),
   };

@@ -9,11 +9,19 @@ import type { SaeParams } from '../../../reference/params.ts';
 import { dialect, matrixOf, number, paramsOf, positiveValues, sizes, values } from '../cases.ts';
 import type { Oracle } from '../oracle.ts';
 import { compare, mul, one, positivePart, real, sign, surely, zero, type Real } from '../real.ts';
-import { at, build, realMatrix, realParams, type RealParams } from '../real-matrix.ts';
+import {
+  at,
+  build,
+  realMatrix,
+  realParams,
+  type RealMatrix,
+  type RealParams,
+} from '../real-matrix.ts';
 import { decodePrefix } from './decode.ts';
 import { foldDecoderNorm, rowNorms } from './decoder-norm.ts';
 import { preActivations } from './encode.ts';
 import { normalisedInput } from './input-norm.ts';
+import { refined } from './refine.ts';
 
 /** What a pre-activation must be above to be a latent: 0, and the threshold or its own. */
 function cut(j: number, model: RealParams, threshold: number, dialect: Dialect): Real {
@@ -31,6 +39,7 @@ interface InferCase {
   readonly x: Matrix;
   readonly params: SaeParams;
   readonly threshold: number;
+  readonly firstThreshold: number;
   readonly meanNorm: number;
   readonly dialect: Dialect;
 }
@@ -45,13 +54,14 @@ export const infer: Oracle<InferCase> = {
         .tuple(paramsOf(size), values(size.d_sae))
         .map(([params, threshold]) => ({ ...params, threshold })),
       threshold: fc.oneof(number, fc.constantFrom(-1, 0)),
+      firstThreshold: fc.oneof(number, fc.constantFrom(-1, 0)),
       meanNorm: positiveValues(1).map(([value]) => value || 1),
       dialect,
     }),
   ),
-  check({ x, params, threshold, meanNorm, dialect }, { infer }, judge) {
+  check({ x, params, threshold, firstThreshold, meanNorm, dialect }, { infer }, judge) {
     const call = (): ReturnType<typeof infer.infer> =>
-      infer.infer(x, params, threshold, dialect, meanNorm);
+      infer.infer(x, params, threshold, dialect, meanNorm, firstThreshold);
     if (dialect.input.normaliser === 'each-row' && x.cols === 1) {
       judge.refused('a deviation of one dimension', call);
       return;
@@ -63,7 +73,18 @@ export const infer: Oracle<InferCase> = {
     const given = realParams(params);
     const model = folds ? foldDecoderNorm(given) : given;
     const norms = rowNorms(given.W_dec).map((norm) => (rescaled && !folds ? norm : one));
-    const pre = preActivations(input.x, model, dialect);
+    const encoded = preActivations(input.x, model, dialect);
+    const first = (): RealMatrix =>
+      build(encoded.rows, encoded.cols, (b, j) => {
+        const value = at(encoded, b, j);
+        // The answer does not show which passed at first.
+        const order = surely(compare(value, cut(j, model, firstThreshold, dialect)));
+        return order === 1 ? value : zero;
+      });
+    const pre =
+      dialect.encode.refinement === 0
+        ? encoded
+        : refined(encoded, first(), input.x, model, dialect).pre;
     const got = call();
     const acts = build(pre.rows, pre.cols, (b, j) => {
       // A latent of norm 0 is 0 and decodes to 0 whatever its act is.

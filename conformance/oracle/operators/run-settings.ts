@@ -7,6 +7,7 @@ import type { Dialect } from '../../../reference/dialect.ts';
 import { dialect } from '../cases.ts';
 import type { Oracle } from '../oracle.ts';
 import { big, div, mul, one, real, sqrt, sub } from '../real.ts';
+import { forSelection } from './loss-cases.ts';
 
 interface SettingsCase {
   readonly d_sae: number;
@@ -21,7 +22,7 @@ export const runSettings: Oracle<SettingsCase> = {
     d_sae: fc.oneof(fc.integer({ min: 1, max: 100_000 }), fc.constantFrom(1, 2 ** 14, 2 ** 16)),
     steps: fc.integer({ min: 3, max: 100_000 }),
     dialect: dialect.map((given) => ({
-      ...given,
+      ...forSelection(given, given.defaults.selection),
       defaults: {
         ...given.defaults,
         warmupSteps: 0,

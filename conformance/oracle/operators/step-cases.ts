@@ -16,6 +16,7 @@ import {
   sizes,
   values,
 } from '../cases.ts';
+import { forSelection } from './loss-cases.ts';
 
 export interface StepCase {
   readonly state: TrainState;
@@ -40,7 +41,7 @@ export function stepCases(): fc.Arbitrary<StepCase> {
       );
       const positive = positiveValues(1).map(([value]) => value);
       const config: fc.Arbitrary<TrainConfig> = fc.record({
-        dialect: fc.constant(dialect),
+        dialect: fc.constant(forSelection(dialect, selection)),
         d_in: fc.constant(d_in),
         d_sae: fc.constant(d_sae),
         k:
@@ -73,6 +74,7 @@ export function stepCases(): fc.Arbitrary<StepCase> {
           m: params,
           v: squares,
           threshold: fc.oneof(number, fc.constantFrom(-1, 0)),
+          firstThreshold: fc.oneof(number, fc.constantFrom(-1, 0)),
           sinceFired: each(fc.nat(9)).map((counts) => Float64Array.from(counts)),
           averages: fc.record(
             {

@@ -8,6 +8,7 @@
 import type { LevelAuxk } from '../../../reference/auxk.ts';
 import type { Forward } from '../../../reference/gradients.ts';
 import type { Matrix } from '../../../reference/matrix.ts';
+import type { Refinement } from '../../../reference/refine.ts';
 import type { Penalty } from '../../../reference/penalty.ts';
 import type { Judge } from '../judge.ts';
 import type { Oracle } from '../oracle.ts';
@@ -19,7 +20,6 @@ import {
   range,
   realMatrix,
   realParams,
-  rowOf,
   type RealMatrix,
   type RealParams,
 } from '../real-matrix.ts';
@@ -30,6 +30,7 @@ import { positiveParts, preActivations } from './encode.ts';
 import { lossCases, type LossCase } from './loss-cases.ts';
 import { levelCoefficients, levelErrors, levelLoss, levelWeights } from './loss.ts';
 import { penaltyOf, type RealPenalty } from './penalty.ts';
+import { refined, type RealRefinement } from './refine.ts';
 import { judgeSelection, selectionCount, selectionScores } from './select.ts';
 
 /** What the reference's operators make of a case, one after the other. */
@@ -47,15 +48,24 @@ export interface ReferenceForward {
 export function referenceForward(given: LossCase, reference: Reference): ReferenceForward {
   const { x, params, k, prefixes, weights, dead, alpha, coefficient, dialect } = given;
   const { encode, select, decode, loss } = reference;
-  const pre = encode.preActivations(x, params, dialect);
+  const latentsOf = (pre: Matrix): Matrix => {
+    const acts = encode.relu(pre);
+    const scores = select.selectionScores(acts, params.W_dec, dialect);
+    return {
+      batch: () => select.batchTopK(acts, k, scores),
+      row: () => select.topK(acts, k, scores),
+      all: () => acts,
+      jump: () => reference.jumpRelu.jumpRelu(pre, params.threshold!),
+    }[given.selection]();
+  };
+  const encoded = encode.preActivations(x, params, dialect);
+  const refinement =
+    dialect.encode.refinement === 0
+      ? null
+      : reference.refine.refine(encoded, latentsOf(encoded), x, params, dialect);
+  const pre = refinement?.pre ?? encoded;
   const acts = encode.relu(pre);
-  const scores = select.selectionScores(acts, params.W_dec, dialect);
-  const latents = {
-    batch: () => select.batchTopK(acts, k, scores),
-    row: () => select.topK(acts, k, scores),
-    all: () => acts,
-    jump: () => reference.jumpRelu.jumpRelu(pre, params.threshold!),
-  }[given.selection]();
+  const latents = latentsOf(pre);
   const reconstructions = decode.decodePrefixes(latents, params, prefixes);
   const errors = loss.levelErrors(x, params.b_dec, reconstructions);
   const losses = loss.levelLosses(errors, dialect.loss.tilt);
@@ -85,7 +95,7 @@ export function referenceForward(given: LossCase, reference: Reference): Referen
     alpha * auxk.reduce((terms, term) => terms + term.loss, 0) +
     coefficient * penalty.loss;
   return {
-    forward: { x, pre, latents, errors, auxk, penalty: { penalty, coefficient } },
+    forward: { x, pre, latents, errors, auxk, refinement, penalty: { penalty, coefficient } },
     auxk,
     acts,
     reconstructions,
@@ -104,6 +114,8 @@ function countedPerRow(values: Matrix, threshold: Float64Array | undefined): num
 
 /** Choices of the forward pass, and what is constant to the gradient. */
 export interface Forced {
+  /** Where the first latents are their pre-activations, if there is a refinement. */
+  readonly first: readonly boolean[] | null;
   /** Where a latent is its pre-activation and not 0 by choice. */
   readonly selected: readonly boolean[];
   /** Where a latent is not 0: of JumpReLU a pre-activation of 0 may be selected, and counts as none to a penalty. */
@@ -130,6 +142,9 @@ export interface ForcedTerm {
 
 export interface RealForward {
   readonly x: RealMatrix;
+  /** Before a refinement. */
+  readonly encoded: RealMatrix;
+  readonly refinement: RealRefinement | null;
   readonly pre: RealMatrix;
   readonly latents: RealMatrix;
   readonly levels: readonly RealMatrix[];
@@ -147,18 +162,21 @@ export interface RealForward {
 export function exactForward(given: LossCase, params: RealParams, forced: Forced): RealForward {
   const { prefixes, alpha, dialect } = given;
   const x = realMatrix(given.x);
-  const pre = preActivations(x, params, dialect);
-  const where = (mask: readonly boolean[]): RealMatrix => ({
-    ...pre,
-    data: pre.data.map((value, i) => (mask[i] ? value : zero)),
+  const encoded = preActivations(x, params, dialect);
+  const masked = (values: RealMatrix, mask: readonly boolean[]): RealMatrix => ({
+    ...values,
+    data: values.data.map((value, i) => (mask[i] ? value : zero)),
   });
-  const latents = where(forced.present);
+  const refinement =
+    forced.first && refined(encoded, masked(encoded, forced.first), x, params, dialect);
+  const pre = refinement?.pre ?? encoded;
+  const latents = masked(pre, forced.present);
   const levels = [0, ...prefixes].map((width) => decodePrefix(latents, params, width));
   const errors = levelErrors(x, levels);
   const rowWeights = forced.rowWeights ?? errors.map((error) => levelWeights(error, dialect));
   const losses = errors.map((error, g) => levelLoss(error, rowWeights[g]));
   const coefficients = levelCoefficients(given.weights, x.cols, dialect);
-  const values = dialect.auxk.values === 'acts' ? where(forced.positive) : pre;
+  const values = dialect.auxk.values === 'acts' ? masked(pre, forced.positive) : pre;
   const auxk = forced.terms.map((term) => {
     const residual = term.residual ?? difference(x, levels[term.level]);
     const exact = auxkOf({ ...term, residual, values, W_dec: params.W_dec, alpha }, dialect);
@@ -179,6 +197,8 @@ export function exactForward(given: LossCase, params: RealParams, forced: Forced
   ]);
   return {
     x,
+    encoded,
+    refinement,
     pre,
     latents,
     levels,
@@ -232,10 +252,13 @@ export function forcedBy(
     readonly latents: Matrix;
     readonly l0: number;
     readonly auxk: readonly LevelAuxk[];
+    readonly refinement?: Refinement | null;
   },
 ): Forced {
   const { pre, latents } = shown;
+  const { refinement = null } = shown;
   return {
+    first: refinement && [...refinement.first.data].map((latent) => latent !== 0),
     present: [...latents.data].map((latent) => latent !== 0),
     // A pre-activation of 0 passes a threshold below 0, and its latent does not show it.
     selected: [...latents.data].map((latent, i) =>
@@ -275,15 +298,28 @@ export function judgeChoices(
     else judge.same(`act ${i} is positive`, positive, expected === 1);
   });
   const W_dec = realMatrix(params.W_dec);
-  const scores = selectionScores(acts, W_dec, dialect);
-  if (selection === 'batch') {
-    const count = selectionCount(k, pre.rows);
-    judgeSelection('batch', judge, forced.selected, scores.data, count);
-  } else if (selection === 'row') {
-    range(pre.rows).forEach((b) => {
-      const mask = forced.selected.slice(b * pre.cols, (b + 1) * pre.cols);
-      judgeSelection('row', judge, mask, rowOf(scores, b), k);
-    });
+  const judgeTop = (mask: readonly boolean[], { data }: RealMatrix): void => {
+    if (selection === 'batch') {
+      judgeSelection('batch', judge, mask, data, selectionCount(k, pre.rows));
+    } else {
+      range(pre.rows).forEach((b) => {
+        const [start, end] = [b * pre.cols, (b + 1) * pre.cols];
+        judgeSelection('row', judge, mask.slice(start, end), data.slice(start, end), k);
+      });
+    }
+  };
+  const ranks = selection === 'batch' || selection === 'row';
+  const first = positiveParts(exact.encoded);
+  forced.first?.forEach((selected, i) => {
+    const expected = sign(exact.encoded.data[i]);
+    if (expected === null) judge.open();
+    else if (selected || !ranks) judge.same(`first act ${i}`, selected, expected === 1);
+  });
+  if (ranks && forced.first !== null) {
+    judgeTop(forced.first, selectionScores(first, W_dec, dialect));
+  }
+  if (ranks) {
+    judgeTop(forced.selected, selectionScores(acts, W_dec, dialect));
   } else if (selection === 'jump') {
     forced.selected.forEach((selected, i) => {
       const order = compare(pre.data[i], real(params.threshold![i % pre.cols]));

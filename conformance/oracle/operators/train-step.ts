@@ -320,13 +320,24 @@ function judgeAverages(
 ): void {
   const { dialect, selection } = config;
   const estimates = selection === 'batch' || selection === 'row';
-  if (estimates && state.step > config.thresholdStartStep) {
+  const updates = estimates && state.step > config.thresholdStartStep;
+  if (updates) {
+    const selected = { pre: realMatrix(got.pre), latents: got.latents };
     judge.near(
       'threshold',
       got.state.threshold,
-      nextThreshold(state.threshold, got, params, dialect),
+      nextThreshold(state.threshold, selected, params, dialect),
     );
   } else judge.same('threshold kept', got.state.threshold, state.threshold);
+  if (updates && got.refinement !== null) {
+    const { first: latents } = got.refinement;
+    // A selected act is its pre-activation, and no other counts.
+    judge.near(
+      'first threshold',
+      got.state.firstThreshold ?? NaN,
+      nextThreshold(state.firstThreshold!, { pre: realMatrix(latents), latents }, params, dialect),
+    );
+  } else judge.same('first threshold kept', got.state.firstThreshold, state.firstThreshold);
 
   const { averages } = got.state;
   const norms = rowNorms(realMatrix(params.W_dec));
@@ -359,10 +370,15 @@ function judgeAverages(
   judge.near('penalty coefficient', got.penaltyCoefficient, factor);
 }
 
-function nextThreshold(old: number, got: StepResult, params: SaeParams, dialect: Dialect): Real {
+function nextThreshold(
+  old: number,
+  { pre, latents }: { readonly pre: RealMatrix; readonly latents: Matrix },
+  params: SaeParams,
+  dialect: Dialect,
+): Real {
   const { first, decay, whenEmpty } = dialect.threshold;
-  const scores = selectionScores(realMatrix(got.acts), realMatrix(params.W_dec), dialect);
-  const selected = scores.data.filter((_, i) => got.latents.data[i] > 0);
+  const scores = selectionScores(positiveParts(pre), realMatrix(params.W_dec), dialect);
+  const selected = scores.data.filter((_, i) => latents.data[i] > 0);
   const smallest = selected.length === 0 ? null : selected.reduce(min);
   if (first === 'assign' && old < 0 && smallest !== null) return smallest;
   if (smallest === null && whenEmpty === 'keep') return real(old);

@@ -222,6 +222,13 @@ export const mistakes: readonly Broken[] = [
   ),
   wrong(
     'gradients',
+    'a refinement is taken for a constant',
+    'gradients',
+    'gradients',
+    (right) => (f, params, p, c, d) => right({ ...f, refinement: null }, params, p, c, d),
+  ),
+  wrong(
+    'gradients',
     'the last weight for every level',
     'gradients',
     'gradients',

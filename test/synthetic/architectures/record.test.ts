@@ -7,7 +7,7 @@ import {
   configOf,
   scheduleOf,
 } from '../../../synthetic/architectures/record.ts';
-import { dialectNamed } from '../../../reference/dialects.ts';
+import { decided, decisionList, dialectNamed } from '../../../reference/dialects.ts';
 import { UsageError } from '../../../training/usage-error.ts';
 import { createWorld, worldNamed } from '../../../synthetic/worlds/presets.ts';
 
@@ -56,6 +56,22 @@ describe('architectures', () => {
     expect(schedule(200, null).k).toBe(2);
     expect(schedule(399, null).k).toBe(2);
     expect(scheduleOf(record('batchtopk'), configOf(record('batchtopk'), 20, 2))).toBeUndefined();
+  });
+
+  test('take options of the field from their dialect, each alone', () => {
+    const differing = (slug: string): string[] => {
+      const { dialect } = configOf(record(slug), 20, 2);
+      const plain = configOf(record('matryoshka'), 20, 2).dialect;
+      return decisionList
+        .filter(({ path }) => decided(dialect, path) !== decided(plain, path))
+        .map(({ path }) => `${path} ${decided(dialect, path)}`);
+    };
+    expect(differing('matryoshka-tilted')).toEqual(['loss.tilt 0.002']);
+    expect(differing('matryoshka-ordered')).toEqual([
+      'latentOrder.permute by-frequency',
+      'latentOrder.decay 0.99',
+    ]);
+    expect(differing('matryoshka-lista')).toEqual(['encode.refinement 0.3']);
   });
 
   test('are refused by name: an unknown one, a k that keeps nothing, prefixes drawn in a dialect that does not', () => {
