@@ -3,6 +3,7 @@
  * steps; nothing stops early, nothing is restarted.
  * @module
  */
+import type { Matrix } from '../reference/matrix.ts';
 import { samplePrefixes } from '../reference/prefixes.ts';
 import {
   initialState,
@@ -122,16 +123,14 @@ export async function trainOnWorld(
   const curve = [...(saved?.curve ?? [pointOf(start, null, watched, run)])];
   let lossSum = saved?.lossSum ?? 0;
   let savedAt = performance.now();
+  let x: Matrix | undefined;
   const stepper = kernel.open(config, start);
   try {
     for (let step = l0s.length + 1; step <= config.steps; step++) {
       const before = l0s[step - 2] ?? null;
       const now = run.schedule ? { ...config, ...run.schedule(step - 1, before) } : config;
-      const figures = await stepper.step(
-        sampler.nextX(batch),
-        now,
-        drawsOf(config, streams.prefixes.uniform),
-      );
+      x = sampler.nextX(batch, x);
+      const figures = await stepper.step(x, now, drawsOf(config, streams.prefixes.uniform));
       lossSum += figures.loss;
       l0s.push(figures.l0);
       if (isPoint(step, config.steps)) {

@@ -6,6 +6,7 @@
 import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
+import type { Matrix } from '../../reference/matrix.ts';
 import { initialState } from '../../reference/train-step.ts';
 import { evaluate } from '../evaluate.ts';
 import { threadsSteps } from '../kernels/threads-steps.ts';
@@ -77,7 +78,8 @@ async function sampling(peer: Peer, name: string, { rounds, seconds }: Options):
   const batches = Math.max(1, Math.round((seconds * Number(opened['rows_per_second'])) / BATCH));
   const ours = (): number => {
     const start = performance.now();
-    for (let batch = 0; batch < batches; batch++) sampler.nextX(BATCH);
+    let x: Matrix | undefined;
+    for (let batch = 0; batch < batches; batch++) x = sampler.nextX(BATCH, x);
     return (performance.now() - start) / 1000;
   };
   const theirs = async (): Promise<number> =>
@@ -134,7 +136,11 @@ async function training(peer: Peer, { rounds, runnerSteps: steps }: Options): Pr
     const start = performance.now();
     const sampler = createSampler(world, rng.split('rows'));
     const stepper = threadsSteps.open(config, initialState(config, rng.split('weights').uniform));
-    for (let step = 0; step < steps; step++) await stepper.step(sampler.nextX(batch), config, {});
+    let x: Matrix | undefined;
+    for (let step = 0; step < steps; step++) {
+      x = sampler.nextX(batch, x);
+      await stepper.step(x, config, {});
+    }
     const state = await stepper.state();
     await stepper.close();
     evaluate(trainedCode(state, sampler.next(rows), config, batch).judged, world);

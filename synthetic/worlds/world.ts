@@ -73,8 +73,11 @@ export interface LabelledBatch {
 /** An endless stream of rows. Both methods advance it alike and give the same x, bit for bit. */
 export interface Sampler {
   next(batch: number): LabelledBatch;
-  /** Only x: what training needs. */
-  nextX(batch: number): Matrix;
+  /**
+   * Only x: what training needs.
+   * @param over - a matrix that is not needed any more, to be written over where it fits.
+   */
+  nextX(batch: number, over?: Matrix): Matrix;
 }
 
 /** @param rng - the stream's own source; give every purpose a sub-stream of its own. */
@@ -82,8 +85,10 @@ export function createSampler(world: World, rng: Rng): Sampler {
   const { d_in, directions, bias } = world;
   const fireRow = world.firing(rng);
   const biased = bias.some((value) => value !== 0);
-  const startRows = (batch: number): Matrix => {
-    const x = matrix(batch, d_in);
+  const startRows = (batch: number, over?: Matrix): Matrix => {
+    const fits = over?.rows === batch && over.cols === d_in;
+    const x = fits ? over : matrix(batch, d_in);
+    if (fits && !biased) x.data.fill(0);
     if (biased) for (let b = 0; b < batch; b++) x.data.set(bias, b * d_in);
     return x;
   };
@@ -113,8 +118,8 @@ export function createSampler(world: World, rng: Rng): Sampler {
       }
       return { features: features.finish(), x };
     },
-    nextX(batch) {
-      const x = startRows(batch);
+    nextX(batch, over) {
+      const x = startRows(batch, over);
       for (let b = 0; b < batch; b++) drawTo(x, b);
       return x;
     },

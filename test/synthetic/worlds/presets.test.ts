@@ -131,6 +131,22 @@ describe('published figures', () => {
 });
 
 describe('a world', () => {
+  test.each(['tree', 'mini256'])(
+    '%s writes rows over those that are not needed any more, the same ones',
+    (name) => {
+      const world = createWorld(worldNamed(name), 5);
+      const [fresh, over] = [1, 2].map(() => createSampler(world, createRng(2)));
+      let x = over.nextX(9);
+      expect(x).toEqual(fresh.nextX(9));
+      for (const batch of [9, 9, 4]) {
+        const before = x;
+        x = over.nextX(batch, before);
+        expect(x).toEqual(fresh.nextX(batch));
+        expect(x.data === before.data).toBe(batch === 9);
+      }
+    },
+  );
+
   test('has rows that do not depend on the batch size, with x = b + A G', () => {
     const world = createWorld(worldNamed('mini256'), 5);
     const at = (): ReturnType<typeof createSampler> => createSampler(world, createRng(2));
