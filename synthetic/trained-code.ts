@@ -85,44 +85,41 @@ function select(
     const selected = relu(jumpRelu(pre, keptThresholds(cuts, dialect)));
     return { selected, passed: countAbove0(selected) };
   }
-  const asTrained = byCount(pre, params, config);
-  const asInferred = byThreshold(pre, threshold, params, config);
+  const scored = scoredOf(pre, params, config);
+  const asTrained = byCount(scored, config);
   if (dialect.encode.refinement === 0) {
-    return { selected: asTrained, passed: countAbove0(asInferred) };
+    return { selected: asTrained, passed: countAbove0(byThreshold(scored, threshold, config)) };
   }
-  const again = (first: Matrix): Matrix =>
-    refine(pre, first, input, params, dialect, blockedProduct).pre;
+  const again = (first: Matrix): Scored =>
+    scoredOf(refine(pre, first, input, params, dialect, blockedProduct).pre, params, config);
   // Before the first step there is no threshold: the dialect's start stands in.
-  const firstThreshold = state.firstThreshold ?? dialect.threshold.start;
-  const first = byThreshold(pre, firstThreshold, params, config);
+  const first = byThreshold(scored, state.firstThreshold ?? dialect.threshold.start, config);
   return {
-    selected: byCount(again(asTrained), params, config),
-    passed: countAbove0(byThreshold(again(first), threshold, params, config)),
+    selected: byCount(again(asTrained), config),
+    passed: countAbove0(byThreshold(again(first), threshold, config)),
   };
 }
 
-/** Latents as training selects them. */
-function byCount(
-  pre: Matrix,
-  { W_dec }: SaeParams,
-  { dialect, selection, k }: TrainConfig,
-): Matrix {
+/** What selection chooses from, and by what. */
+interface Scored {
+  readonly acts: Matrix;
+  readonly scores: Matrix;
+}
+
+function scoredOf(pre: Matrix, { W_dec }: SaeParams, { dialect }: TrainConfig): Scored {
   const acts = relu(pre);
+  return { acts, scores: selectionScores(acts, W_dec, dialect) };
+}
+
+/** Latents as training selects them. */
+function byCount({ acts, scores }: Scored, { selection, k }: TrainConfig): Matrix {
   if (selection === 'all') return acts;
-  const scores = selectionScores(acts, W_dec, dialect);
   return (selection === 'batch' ? batchTopK : topK)(acts, k, scores);
 }
 
 /** Latents as inference selects them. */
-function byThreshold(
-  pre: Matrix,
-  threshold: number,
-  { W_dec }: SaeParams,
-  { dialect, selection }: TrainConfig,
-): Matrix {
-  const acts = relu(pre);
-  if (selection === 'all') return acts;
-  return aboveThreshold(acts, threshold, selectionScores(acts, W_dec, dialect));
+function byThreshold({ acts, scores }: Scored, threshold: number, config: TrainConfig): Matrix {
+  return config.selection === 'all' ? acts : aboveThreshold(acts, threshold, scores);
 }
 
 /** What one unit of a latent in each row is worth in the units of the rows: (rows). */
