@@ -2,13 +2,13 @@
  * Rows of synth-firing.ts from kernels/rows.ts, WebAssembly: the same bits for the same seed, several times faster.
  * @module
  */
-import { stateOf, type Rng } from '../rng.ts';
+import { stateOf, type RngState } from '../rng.ts';
 import { candidateTables, GROUP } from './candidates.ts';
 import { rows as binary } from './kernels.generated.ts';
 import { upperTail } from './normal.ts';
 import { freeFeatures, inFours, synthRows, type SynthFiring } from './synth-firing.ts';
 import { TAIL_LIMIT, TAIL_STEPS, upperTails } from './tail-table.ts';
-import type { FireRow } from './world.ts';
+import type { Place, World } from './world.ts';
 
 /** Fewer products than this are drawn as fast without, and worlds of tests by the hundred need no memory of their own. */
 const LEAST_PRODUCTS = 1024;
@@ -21,7 +21,10 @@ const SCREENED = 16;
 
 const PAGE = 65536;
 
-/** A row drawn in a world's memory. */
+/** Rows of x that are drawn at a time, in bytes at most. */
+const BLOCK = 2 ** 18;
+
+/** Rows drawn in a world's memory. */
 interface Memory {
   /** Four words of the generator and, in `spare`, its normal. */
   readonly words: Int32Array;
@@ -30,32 +33,61 @@ interface Memory {
   readonly activation: Float64Array;
   /** How many are on. */
   readonly draw: () => number;
+  /** (block, d_in). */
+  readonly x: Float64Array;
+  /** Writes so many rows of x. */
+  readonly drawX: (rows: number) => void;
 }
 
-/** Streams of a world's rows, all drawn in one memory: each takes address space by the gigabyte. */
-export function compiledRows(firing: SynthFiring): (rng: Rng) => FireRow {
+/** Streams of a world's rows, drawn in one memory, or two with x: each takes address space by the gigabyte. */
+export function compiledRows(firing: SynthFiring): Required<Pick<World, 'firing' | 'rows'>> {
   const { thresholds, correlation } = firing;
   const pays = thresholds.length * correlation.rank >= LEAST_PRODUCTS;
   let memory: Memory | undefined;
-  return (rng) => {
-    const state = stateOf(rng);
-    if (!pays || state === undefined) return synthRows(firing, rng);
-    memory ??= memoryOf(firing);
-    const { words, spare, on, activation, draw } = memory;
-    return (fire) => {
-      for (let i = 0; i < 4; i++) words[i] = state.words[i];
-      spare[0] = state.spare[0];
-      const count = draw();
-      for (let i = 0; i < 4; i++) state.words[i] = words[i];
-      state.spare[0] = spare[0];
-      for (let i = 0; i < count; i++) fire(on[i], activation[i]);
-    };
+  let withX: { readonly memory: Memory; readonly of: Place } | undefined;
+  return {
+    firing(rng) {
+      const state = stateOf(rng);
+      if (!pays || state === undefined) return synthRows(firing, rng);
+      return (fire) => {
+        memory ??= memoryOf(firing);
+        const { on, activation, draw } = memory;
+        const count = withState(state, memory, draw);
+        for (let i = 0; i < count; i++) fire(on[i], activation[i]);
+      };
+    },
+    rows(rng, place) {
+      const state = stateOf(rng);
+      if (!pays || state === undefined) return null;
+      withX ??= { memory: memoryOf(firing, place), of: place };
+      const { memory, of } = withX;
+      if (of.directions !== place.directions || of.bias !== place.bias) return null;
+      return (to) => {
+        const block = Math.floor(memory.x.length / to.cols);
+        for (let start = 0; start < to.rows; start += block) {
+          const rows = Math.min(block, to.rows - start);
+          withState(state, memory, () => memory.drawX(rows));
+          to.data.set(memory.x.subarray(0, rows * to.cols), start * to.cols);
+        }
+      };
+    },
   };
+}
+
+/** Draws with the stream's numbers, and moves it on. */
+function withState<T>(state: RngState, { words, spare }: Memory, draw: () => T): T {
+  for (let i = 0; i < 4; i++) words[i] = state.words[i];
+  spare[0] = state.spare[0];
+  const drawn = draw();
+  for (let i = 0; i < 4; i++) state.words[i] = words[i];
+  state.spare[0] = spare[0];
+  return drawn;
 }
 
 let compiled: WebAssembly.Module | undefined;
 
-function memoryOf(firing: SynthFiring): Memory {
+/** @param place - where rows of x are wanted too. */
+function memoryOf(firing: SynthFiring, place?: Place): Memory {
   const { thresholds, correlation, forest, scaleChildren } = firing;
   const features = thresholds.length;
   const { members, groups, grid, rates, logMisses } = candidateTables(
@@ -63,30 +95,35 @@ function memoryOf(firing: SynthFiring): Memory {
     thresholds,
     correlation,
   );
-  const { width, half, records } = recordsOf(firing);
+  const { width: products, half, records } = recordsOf(firing);
 
   let top = 256; // fields come first
   const parts: (() => void)[] = [];
-  const place = (bytes: number): number => {
+  const room = (bytes: number): number => {
     const at = top;
     top = Math.ceil((top + bytes) / 16) * 16;
     return at;
   };
   const put = (values: Float64Array | Float32Array | Int32Array | Uint8Array): number => {
-    const at = place(values.byteLength);
+    const at = room(values.byteLength);
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     parts.push(() => new Uint8Array(memory.buffer, at).set(bytes));
     return at;
   };
   const roots = Int32Array.from({ length: forest.roots }, (_, root) => root);
-  const on = place(features * 4);
-  const activation = place(features * 8);
+  const on = room(features * 4);
+  const activation = room(features * 8);
+  const d_in = place?.d_in ?? 0;
+  const block = place ? Math.max(1, Math.floor(BLOCK / (8 * d_in))) : 0;
+  const x = room(block * d_in * 8);
+  const bias = put(place?.bias ?? new Float64Array(0));
+  const directions = put(place?.directions.data ?? new Float64Array(0));
   const fields = [
     put(records),
-    (HEAD + width) * 8,
-    width * 8,
+    (HEAD + products) * 8,
+    products * 8,
     half * 8,
-    place(width * 8),
+    room(products * 8),
     correlation.rank * 8,
     // One more, 0: where t + 8 is rounded up to 16.
     put(Float64Array.of(...upperTails, 0)),
@@ -102,11 +139,11 @@ function memoryOf(firing: SynthFiring): Memory {
     put(rates),
     put(logMisses),
     put(roots),
-    place(correlation.rank * 4),
+    room(correlation.rank * 4),
     put(screensOf(firing, roots)),
     put(screensOf(firing, members)),
     put(Float64Array.of(1, ...upperTails.subarray(1))),
-    place(Math.max(roots.length, GROUP) * 4 + 64),
+    room(Math.max(roots.length, GROUP) * 4 + 64),
     on,
     activation,
   ];
@@ -116,16 +153,21 @@ function memoryOf(firing: SynthFiring): Memory {
   new Int32Array(memory.buffer).set(fields, 6);
 
   compiled ??= new WebAssembly.Module(Buffer.from(binary, 'base64'));
-  const { drawRow } = new WebAssembly.Instance(compiled, {
+  const { drawRow, drawRows } = new WebAssembly.Instance(compiled, {
     env: { memory },
     rows: { log: Math.log, upperTail },
-  }).exports as { drawRow: (world: number) => number };
+  }).exports as {
+    drawRow: (world: number) => number;
+    drawRows: (...world: readonly number[]) => void;
+  };
   return {
     words: new Int32Array(memory.buffer, 0, 4),
     spare: new Float64Array(memory.buffer, 16, 1),
     on: new Int32Array(memory.buffer, on, features),
     activation: new Float64Array(memory.buffer, activation, features),
     draw: () => drawRow(0),
+    x: new Float64Array(memory.buffer, x, block * d_in),
+    drawX: (rows) => drawRows(0, x, rows, d_in * 8, directions, bias),
   };
 }
 

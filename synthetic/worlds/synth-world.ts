@@ -60,7 +60,7 @@ export function synthWorld(params: SynthParams, seed: number): World {
     bias: unitRows(1, d_in, rng.split('bias')).data.map((value) => value * params.bias),
     statistics: statisticsOf(params, compensated.drawn, forest),
     warnings: [...compensated.warnings, ...correlation.warnings],
-    firing: compiledRows(firing),
+    ...compiledRows(firing),
   };
 }
 

@@ -33,10 +33,18 @@ export interface World {
   readonly warnings?: readonly string[];
   /** A stream of rows' activations, from its own source of random numbers. */
   readonly firing: (rng: Rng) => FireRow;
+  /** The same stream as rows of x, where that is faster; null for a place or a source of numbers it cannot use. */
+  readonly rows?: (rng: Rng, place: Place) => DrawRows | null;
 }
+
+/** What rows of x are made of. */
+export type Place = Pick<World, 'd_in' | 'directions' | 'bias'>;
 
 /** Draws the next row: calls `fire` with each feature that is on and its activation, above 0. */
 export type FireRow = (fire: (feature: number, activation: number) => void) => void;
+
+/** Writes the next rows over all of x. */
+export type DrawRows = (x: Matrix) => void;
 
 /** What a world's parameters imply, without sampling. */
 export interface WorldStatistics {
@@ -84,11 +92,13 @@ export interface Sampler {
 export function createSampler(world: World, rng: Rng): Sampler {
   const { d_in, directions, bias } = world;
   const fireRow = world.firing(rng);
+  const drawRows = world.rows?.(rng, world) ?? null;
+  const fits = (over: Matrix | undefined, batch: number): over is Matrix =>
+    over?.rows === batch && over.cols === d_in;
   const biased = bias.some((value) => value !== 0);
   const startRows = (batch: number, over?: Matrix): Matrix => {
-    const fits = over?.rows === batch && over.cols === d_in;
-    const x = fits ? over : matrix(batch, d_in);
-    if (fits && !biased) x.data.fill(0);
+    const x = fits(over, batch) ? over : matrix(batch, d_in);
+    if (x === over && !biased) x.data.fill(0);
     if (biased) for (let b = 0; b < batch; b++) x.data.set(bias, b * d_in);
     return x;
   };
@@ -119,6 +129,11 @@ export function createSampler(world: World, rng: Rng): Sampler {
       return { features: features.finish(), x };
     },
     nextX(batch, over) {
+      if (drawRows !== null) {
+        const x = fits(over, batch) ? over : matrix(batch, d_in);
+        drawRows(x);
+        return x;
+      }
       const x = startRows(batch, over);
       for (let b = 0; b < batch; b++) drawTo(x, b);
       return x;

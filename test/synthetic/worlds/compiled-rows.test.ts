@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { createRng } from '../../../synthetic/rng.ts';
 import type { SynthParams } from '../../../synthetic/worlds/params.ts';
 import { createWorld, worldNamed } from '../../../synthetic/worlds/presets.ts';
-import type { FireRow } from '../../../synthetic/worlds/world.ts';
+import { createSampler, type FireRow } from '../../../synthetic/worlds/world.ts';
 
 const mini = worldNamed('mini256') as SynthParams;
 const { forest } = mini;
@@ -52,6 +52,25 @@ test.each<[string, Partial<SynthParams>, number]>([
     asked.normal(),
     asked.uniform(),
   ]);
+});
+
+test.each([
+  ['mini256', 64, 300],
+  ['mini256', 63, 300],
+  ['mini1k', 1, 50],
+  ['synth16k', 10, 20],
+])('%s in %i dimensions: the same x, bit for bit, whoever draws', (name, d_in, batch) => {
+  const params = { ...(worldNamed(name) as SynthParams), d_in };
+  const world = createWorld({ ...params, orthogonalisation: { steps: 0, learningRate: 1 } }, 3);
+  const compiled = createSampler(world, createRng(8));
+  const asked = createSampler(world, { ...createRng(8) });
+  const elsewhere = createSampler({ ...world, bias: world.bias.slice() }, createRng(8));
+  for (const rows of [1, batch, batch]) {
+    const x = compiled.nextX(rows);
+    expect(x).toEqual(asked.nextX(rows));
+    expect(x).toEqual(elsewhere.nextX(rows));
+  }
+  expect(compiled.next(3)).toEqual(asked.next(3));
 });
 
 test('streams of one world do not disturb each other', () => {
