@@ -18,6 +18,7 @@ import { claimSettings, planFor } from './experiments/claim-settings.ts';
 import { claimPlans } from './experiments/claim-rows.ts';
 import { allShown, claimVerdicts } from './experiments/claims.ts';
 import type { Claim, ExperimentResults } from './experiments/results.ts';
+import { kernelsBefore } from './experiments/store.ts';
 import { resultsOf } from './experiments/summarise.ts';
 import { chooseKernels } from './kernels/measure.ts';
 import { stepBackends, type StepBackend } from './kernels/open.ts';
@@ -79,7 +80,7 @@ export function addClaimsCommand(synthetic: Command): void {
 async function claims(flags: ClaimsFlags): Promise<number> {
   const named = flags.dialect ?? (flags.kernel === undefined ? undefined : 'dictionary_learning');
   const dialect = named === undefined ? undefined : await readDialect(named);
-  const plan = planFor(flags.world, dialect);
+  const plan = planFor(flags.world, dialect?.name);
   const { seeds, steps } = flags;
   const open = claimSettings(flags.world, plan, {
     seeds,
@@ -87,10 +88,11 @@ async function claims(flags: ClaimsFlags): Promise<number> {
     ...(dialect && { dialect }),
   });
   const world = createWorld(open.world.parameters, open.runs[0].worldSeed);
-  const { kernels, notes } = await chooseKernels(open.architectures, world, flags);
+  const folder = flags.out ?? join('runs', `claims-${flags.world}`);
+  const wish = { ...flags, before: await kernelsBefore(folder, open) };
+  const { kernels, notes } = await chooseKernels(open.architectures, world, wish);
   for (const note of notes) console.error(note);
   const settings = { ...open, kernels };
-  const folder = flags.out ?? join('runs', `claims-${flags.world}`);
   const cells = await compute(settings, folder, flags, (line) => console.error(line));
   if (cells === null) return 0;
   const results = resultsOf(settings, cells, (facts) => claimVerdicts(facts, plan));

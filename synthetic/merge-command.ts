@@ -10,7 +10,7 @@ import { allCells } from './experiments/experiment.ts';
 import { cellJobs } from './experiments/settings.ts';
 import { openStore, readStores } from './experiments/store.ts';
 import { resultsOf } from './experiments/summarise.ts';
-import { claimPlans } from './experiments/claim-rows.ts';
+import { planFor } from './experiments/claim-settings.ts';
 import { claimVerdicts } from './experiments/claims.ts';
 
 interface MergeFlags {
@@ -44,7 +44,7 @@ export function addMergeCommand(synthetic: Command): void {
           await store.keep(job, all[place], times.get(job.key));
         }
       }
-      const plan = claimPlans[settings.world.name];
+      const plan = planFor(settings.world.name, settings.dialect);
       const results = resultsOf(
         settings,
         all,

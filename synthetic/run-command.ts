@@ -17,7 +17,7 @@ import {
   type ComputeFlags,
 } from './experiment-output.ts';
 import { crossed, experimentSettings, type ExperimentSettings } from './experiments/settings.ts';
-import { readStores } from './experiments/store.ts';
+import { kernelsBefore, readStores } from './experiments/store.ts';
 import { resultsOf } from './experiments/summarise.ts';
 import { chooseKernels } from './kernels/measure.ts';
 import { stepBackends, type StepBackend } from './kernels/open.ts';
@@ -92,8 +92,7 @@ export function addRunCommand(synthetic: Command): void {
 }
 
 async function run(world: string, flags: RunFlags): Promise<void> {
-  const settings = await settingsOf(world, flags);
-  const folder = flags.out ?? join('runs', settings.world.name);
+  const { settings, folder } = await settingsOf(world, flags);
   const cells = await compute(settings, folder, flags, (line) => console.error(line));
   if (cells === null) return;
   const results = resultsOf(settings, cells);
@@ -104,7 +103,10 @@ async function run(world: string, flags: RunFlags): Promise<void> {
   if (outlook !== null) console.error(outlook);
 }
 
-async function settingsOf(name: string, flags: RunFlags): Promise<ExperimentSettings> {
+async function settingsOf(
+  name: string,
+  flags: RunFlags,
+): Promise<{ settings: ExperimentSettings; folder: string }> {
   const parameters = await openWorld(name);
   const world = createWorld(parameters, flags.worldSeed);
   const defaults = withFlags(worldDefaults[name], flags, name);
@@ -124,17 +126,21 @@ async function settingsOf(name: string, flags: RunFlags): Promise<ExperimentSett
   }
   const from = (first: number, count: number): number[] =>
     Array.from({ length: count }, (_, i) => first + i);
-  const { kernels, notes } = await chooseKernels(records, world, flags);
-  for (const note of notes) console.error(note);
-  return experimentSettings({
+  const open = experimentSettings({
     experiment: 'run',
     world: { name: world.name, parameters },
     architectures: records,
-    kernels,
+    ...(dialect && { dialect: dialect.name }),
+    kernels: {},
     runs: crossed(from(flags.worldSeed, flags.worlds), from(flags.seed, flags.seeds)),
     evaluationSamples: defaults.evaluationSamples,
     pairs: slugs.slice(1).map((treatment) => ({ treatment, baseline: slugs[0] })),
   });
+  const folder = flags.out ?? join('runs', world.name);
+  const wish = { ...flags, before: await kernelsBefore(folder, open) };
+  const { kernels, notes } = await chooseKernels(records, world, wish);
+  for (const note of notes) console.error(note);
+  return { settings: { ...open, kernels }, folder };
 }
 
 /** What the world suggests, where nothing was given. @throws {@link UsageError} naming what neither gives. */

@@ -20,9 +20,10 @@ export interface ClaimOptions {
 
 /**
  * What is compared on a world.
- * @param dialect - leaves BatchTopK and its Matryoshka alone, trained in it: nothing published has these settings.
+ * @param dialect - name of one that leaves BatchTopK and its Matryoshka alone, trained in it: nothing published has
+ *   these settings.
  */
-export function planFor(world: string, dialect?: Dialect): ClaimPlan {
+export function planFor(world: string, dialect?: string): ClaimPlan {
   const plan = claimPlans[world];
   if (dialect === undefined) return plan;
   // Whose auxiliary losses are the dialect's own.
@@ -64,6 +65,7 @@ export function claimSettings(
         dialect,
       ),
     ),
+    ...(dialect && { dialect: dialect.name }),
     kernels: {},
     // The runs compared with drew the tree's directions anew for each seed, and kept the minis' world.
     runs: name === 'tree' ? paired(seeds) : crossed([MINI_WORLD], seeds),

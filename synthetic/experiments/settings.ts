@@ -13,6 +13,8 @@ export interface ExperimentSettings {
   readonly version: string;
   readonly world: { readonly name: string; readonly parameters: WorldParams };
   readonly architectures: readonly ArchitectureRecord[];
+  /** Name of the dialect in place of each architecture's own; left out where they have their own. */
+  readonly dialect?: string;
   /** By slug: `reference`, `threads`, or what `--kernel` was given. */
   readonly kernels: Readonly<Record<string, string>>;
   readonly runs: readonly Run[];

@@ -51,6 +51,21 @@ export async function openStore(folder: string, settings: ExperimentSettings): P
   };
 }
 
+/**
+ * The kernels of an experiment that the folder holds already, if it is this one but for kernels: `auto` must not choose
+ * others half-way.
+ */
+export async function kernelsBefore(
+  folder: string,
+  settings: ExperimentSettings,
+): Promise<ExperimentSettings['kernels'] | undefined> {
+  const before = await readJson(join(folder, 'settings.json')).catch(() => undefined);
+  if (!isRecord(before)) return undefined;
+  const { kernels } = before as Partial<ExperimentSettings>;
+  const differs = firstDifference({ ...plain(settings), kernels }, before, '');
+  return differs === null ? kernels : undefined;
+}
+
 /** What several folders hold together. */
 export interface Stores {
   readonly settings: ExperimentSettings;
@@ -115,13 +130,17 @@ async function readJson(path: string): Promise<unknown> {
 
 /** @throws {@link UsageError} naming the first field that differs, and both values. */
 function requireSame(settings: ExperimentSettings, found: unknown, folder: string): void {
-  const differs = firstDifference(JSON.parse(JSON.stringify(settings)), found, '');
+  const differs = firstDifference(plain(settings), found, '');
   if (differs === null) return;
   const { path, expected, got } = differs;
   throw new UsageError(
     `${folder}: holds an experiment with other settings: ${path} is ${shown(got)} there and ${shown(expected)} here; choose another folder`,
   );
 }
+
+/** As it is read again from a file. */
+const plain = (settings: ExperimentSettings): Record<string, unknown> =>
+  JSON.parse(JSON.stringify(settings)) as Record<string, unknown>;
 
 interface Difference {
   readonly path: string;

@@ -84,6 +84,8 @@ export interface KernelWish {
   readonly backend: StepBackend;
   readonly kernel?: string;
   readonly shard?: unknown;
+  /** What the experiment began with, by slug. */
+  readonly before?: Readonly<Record<string, string>> | undefined;
 }
 
 /**
@@ -93,13 +95,17 @@ export interface KernelWish {
 export async function chooseKernels(
   records: readonly ArchitectureRecord[],
   world: World,
-  { backend, kernel, shard }: KernelWish,
+  { backend, kernel, shard, before }: KernelWish,
 ): Promise<{ kernels: Record<string, string>; notes: string[] }> {
   if (kernel === undefined && backend === 'auto') {
     if (shard !== undefined) {
       throw new UsageError(
         '--shard: expected --backend reference or threads, since auto may choose differently in each shard',
       );
+    }
+    if (before !== undefined) {
+      const notes = records.map(({ slug }) => `${slug}: kernel ${before[slug]}, as it began`);
+      return { kernels: { ...before }, notes };
     }
     const kernels: Record<string, string> = {};
     const notes: string[] = [];

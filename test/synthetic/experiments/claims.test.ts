@@ -6,7 +6,7 @@ import { allShown, claimVerdicts } from '../../../synthetic/experiments/claims.t
 import type { Claim, ExperimentResults } from '../../../synthetic/experiments/results.ts';
 import { dictionaryLearning } from '../../../reference/dialects.ts';
 
-const plan = planFor('tree', dictionaryLearning);
+const plan = planFor('tree', dictionaryLearning.name);
 
 /** Differences of one pair in five seeds, by metric. */
 function verdictsOf(differences: Readonly<Record<string, readonly number[]>>): Claim['verdict'][] {
