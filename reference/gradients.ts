@@ -118,7 +118,9 @@ export function gradients(
   for (const term of auxk) addAuxk(term, pre, params.W_dec, W_dec, delta, dialect);
   const { refinement = null } = forward;
   if (refinement !== null && everywhere) {
-    throw new RangeError('params: expected no trained thresholds where pre-activations are refined');
+    throw new RangeError(
+      'params: expected no trained thresholds where pre-activations are refined',
+    );
   }
   const again = refinement && refinementGradient(delta, refinement, params, dialect);
   if (again !== null) delta = again.pre;

@@ -18,7 +18,12 @@ import {
   updateFrequencies,
   updateMeanSquares,
 } from '../../reference/latent-order.ts';
-import { startingAverages, trainStep, type StepResult, type TrainConfig } from '../../reference/train-step.ts';
+import {
+  startingAverages,
+  trainStep,
+  type StepResult,
+  type TrainConfig,
+} from '../../reference/train-step.ts';
 import { d_sae, rows, worldOf, type World } from './worlds.ts';
 
 const step = ({ state, x, config }: World, change: Partial<TrainConfig> = {}): StepResult =>
