@@ -4,6 +4,7 @@
  * Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
  * @module
  */
+import { quantileOfSorted } from '../gpu/bench/statistics.ts';
 import { createRng } from './rng.ts';
 
 export const RESAMPLES = 10_000;
@@ -49,8 +50,8 @@ export function meanInterval(values: readonly number[], seed: number): Interval 
   means.sort();
   return {
     mean,
-    low: quantile(means, 0.025),
-    high: quantile(means, 0.975),
+    low: quantileOfSorted(means, 0.025),
+    high: quantileOfSorted(means, 0.975),
     kind: 'bootstrap 95 %',
     values,
   };
@@ -79,14 +80,6 @@ export function pairedDifference(
   );
   const deviation = Math.sqrt(squares / (differences.length - 1));
   return { ...interval, effectSize: deviation > 0 ? interval.mean / deviation : null };
-}
-
-/** Linear between order statistics: position p (n - 1), as numpy's default. */
-function quantile(sorted: Float64Array, p: number): number {
-  const position = p * (sorted.length - 1);
-  const below = Math.floor(position);
-  const above = Math.min(below + 1, sorted.length - 1);
-  return sorted[below] + (position - below) * (sorted[above] - sorted[below]);
 }
 
 function meanOf(values: readonly number[]): number {

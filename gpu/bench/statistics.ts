@@ -13,18 +13,28 @@ export interface Spread {
 /**
  * The value below which a share of the values lies, linear between neighbours (type 7 of Hyndman and Fan 1996: what
  * NumPy and R do unless asked otherwise).
+ * @param sorted - at least one, finite.
  * @param share - in 0..1.
+ */
+export function quantileOfSorted(sorted: ArrayLike<number>, share: number): number {
+  const at = share * (sorted.length - 1);
+  const low = Math.floor(at);
+  const high = Math.min(low + 1, sorted.length - 1);
+  return sorted[low] + (at - low) * (sorted[high] - sorted[low]);
+}
+
+/**
+ * {@link quantileOfSorted}, of values in any order.
  * @throws {@link RangeError} if there is no value, or one is not finite.
  */
 export function quantile(values: readonly number[], share: number): number {
   if (values.length === 0) throw new RangeError('quantile: expected at least one value, got none');
   const bad = values.find((value) => !Number.isFinite(value));
   if (bad !== undefined) throw new RangeError(`quantile: expected finite values, got ${bad}`);
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = share * (sorted.length - 1);
-  const low = Math.floor(at);
-  const high = Math.min(low + 1, sorted.length - 1);
-  return sorted[low] + (at - low) * (sorted[high] - sorted[low]);
+  return quantileOfSorted(
+    [...values].sort((a, b) => a - b),
+    share,
+  );
 }
 
 /** @throws {@link RangeError} as {@link quantile}. */

@@ -6,6 +6,7 @@
 import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
+import { quantile } from '../../gpu/bench/statistics.ts';
 import type { Matrix } from '../../reference/matrix.ts';
 import { initialState } from '../../reference/train-step.ts';
 import { evaluate } from '../evaluate.ts';
@@ -170,18 +171,18 @@ async function inTurns(
       `${what}: round ${round + 1} of ${rounds}: ours ${times.ours[round].toFixed(2)} s, theirs ${times.theirs[round].toFixed(2)} s`,
     );
   }
-  return { ...times, ratio: median(times.theirs.map((time, round) => time / times.ours[round])) };
+  return {
+    ...times,
+    ratio: quantile(
+      times.theirs.map((time, round) => time / times.ours[round]),
+      0.5,
+    ),
+  };
 }
 
 function line({ what, way, rows, ours, theirs, ratio }: Measured): string {
-  const rate = (times: readonly number[]): string => (rows / median(times)).toFixed(0);
+  const rate = (times: readonly number[]): string => (rows / quantile(times, 0.5)).toFixed(0);
   return `${ratio.toFixed(2)}x  ${what}: ours ${rate(ours)} rows/s, SAELens ${rate(theirs)} rows/s (${way})`;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
 }
 
 function note(text: string): void {
