@@ -18,7 +18,7 @@ export function createListener(stream: NodeJS.WriteStream): PreflightListener & 
     stream.write(`${line}\n`);
   };
   let laws = 0;
-  const cells = new Map<number, number>();
+  const stepsOf = new Map<string, number>();
   return {
     stage: (name) => print(colours.bold(name)),
     backend: (line) => print(`  ${line}`),
@@ -30,10 +30,10 @@ export function createListener(stream: NodeJS.WriteStream): PreflightListener & 
       }
       progress.show(laws, total, `laws, ${result.kernel}`);
     },
-    tree: ({ cell, cells: all, steps }, stepsPerCell) => {
-      cells.set(cell, steps);
-      const done = [...cells.values()].reduce((sum, each) => sum + each, 0);
-      progress.show(done, all * stepsPerCell, `steps of ${all} runs`);
+    tree: ({ job, steps, runs }) => {
+      stepsOf.set(job.key, steps);
+      const done = [...stepsOf.values()].reduce((sum, each) => sum + each, 0);
+      progress.show(done, runs * job.architecture.steps, `steps of ${runs} runs`);
     },
     sample: ({ step, steps, architecture, report, tokensPerSecond }) =>
       progress.show(

@@ -10,16 +10,19 @@ import { runLaws, type LawResult } from '../conformance/run.ts';
 import type { ComputeName } from '../gpu/choose.ts';
 import { diagnose, type Diagnosis } from '../gpu/doctor.ts';
 import { version } from '../reference/version.ts';
-import { treeSettings } from '../synthetic/experiments/tree-settings.ts';
-import { runTree, type TreeProgress, type TreeResults } from '../synthetic/experiments/tree.ts';
+import type { ExperimentResults } from '../synthetic/experiments/results.ts';
 import { runSample, type SampleProgress, type SampleResults } from '../training/sample-run.ts';
-import { judgeConformance, judgeDoctor, judgeSample, judgeTree, type Check } from './verdict.ts';
+import { absorptionSettings, runAbsorption, type AbsorptionProgress } from './absorption.ts';
+import {
+  judgeAbsorption,
+  judgeConformance,
+  judgeDoctor,
+  judgeSample,
+  type Check,
+} from './verdict.ts';
 
 /** Cases per law: half of what `matryoshka conformance` runs, since this is one check of four. */
 const CASES = 100;
-
-/** Steps per training run of the tree: half of what `matryoshka synthetic tree` runs; absorption has settled by then. */
-const TREE_STEPS = 2000;
 
 /** What a run found, as plain JSON. */
 export interface PreflightRecord {
@@ -33,7 +36,7 @@ export interface PreflightRecord {
   readonly checks: readonly Check[];
   readonly doctor: Diagnosis;
   readonly conformance: Certificate;
-  readonly tree: TreeResults;
+  readonly tree: ExperimentResults;
   readonly sample: SampleResults;
 }
 
@@ -53,16 +56,17 @@ export interface PreflightListener {
   readonly backend: (line: string) => void;
   /** `laws` is how many there are in all. */
   readonly law: (result: LawResult, laws: number) => void;
-  readonly tree: (progress: TreeProgress, steps: number) => void;
+  readonly tree: (progress: AbsorptionProgress) => void;
   readonly sample: (progress: SampleProgress) => void;
   readonly check: (check: Check) => void;
 }
 
 /**
- * @throws What opening the backend throws; the signal's reason if aborted.
+ * @throws What opening the backend throws; the signal's reason if aborted; {@link UsageError} for seeds out of range.
  */
 export async function runPreflight(options: PreflightOptions): Promise<PreflightRecord> {
   const { on, seed, signal } = options;
+  const settings = absorptionSettings(options);
   const started = new Date();
   const checks: Check[] = [];
   const stage = async <T>(
@@ -86,15 +90,13 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
   const conformance = await stage('conformance', () => certifyBackend(options), judgeConformance);
   const tree = await stage(
     'absorption',
-    () => {
-      const settings = treeSettings({ seeds: options.seeds, seed, steps: TREE_STEPS });
-      return runTree(settings, {
+    () =>
+      runAbsorption(settings, {
         signal,
         ...(options.threads !== undefined && { threads: options.threads }),
-        onProgress: (progress) => on.tree(progress, settings.steps),
-      });
-    },
-    judgeTree,
+        onProgress: on.tree,
+      }),
+    judgeAbsorption,
   );
   const sample = await stage(
     'training',

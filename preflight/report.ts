@@ -3,8 +3,6 @@
  * @module
  */
 import type { LawResult } from '../conformance/run.ts';
-import { absorptionFigure, decoderFigures, trainingFigures } from '../synthetic/report-figures.ts';
-import { verdictParagraphs } from '../synthetic/report-words.ts';
 import {
   formatNumber,
   renderBadge,
@@ -17,9 +15,14 @@ import {
   type Section,
 } from '../synthetic/page.ts';
 import { curves } from '../synthetic/plots.ts';
+import { trainingPictures } from '../synthetic/report/curve-pictures.ts';
+import { matrixPictures } from '../synthetic/report/matrix-pictures.ts';
+import { absorptionPictures } from '../synthetic/report/parent-pictures.ts';
+import { weaknesses } from '../synthetic/report/verdict.ts';
+import { intervalText } from '../synthetic/report/words.ts';
 import type { SampleArchitecture, SamplePoint } from '../training/sample-run.ts';
 import type { PreflightRecord } from './preflight.ts';
-import { LEAST_EXPLAINED_VARIANCE } from './verdict.ts';
+import { absorptionFindings, LEAST_EXPLAINED_VARIANCE } from './verdict.ts';
 
 /** In the words of the other figures, which give each architecture its colour. */
 const architectureNames: Readonly<Record<SampleArchitecture, string>> = {
@@ -91,12 +94,36 @@ function absorptionSection({ tree, checks }: PreflightRecord): Section {
     heading: 'Absorption on a known tree of features',
     verdict: badgeOf(checks, 'absorption'),
     body: [
-      ...verdictParagraphs(tree),
-      renderFigure(absorptionFigure(tree)),
-      renderFigureRow(decoderFigures(tree)),
-      ...trainingFigures(tree).map(renderFigure),
+      ...absorptionParagraphs(tree),
+      ...absorptionPictures(tree).map(renderFigure),
+      'Rows are latents, each in the place of the feature it is matched with. A clean diagonal is recovery. A bright block left of the diagonal in a child’s row of the decoder is absorption: the child’s latent writes its parent too, and the parent’s row of the encoder is negative on the child.',
+      renderFigureRow(matrixPictures(tree)),
+      ...trainingPictures(tree).map(renderFigure),
     ],
   };
+}
+
+/** What the verdict rests on, and what weakens it. */
+function absorptionParagraphs(tree: PreflightRecord['tree']): (string | null)[] {
+  const { reduced, mccAtLeastAsHigh, controlsHold } = absorptionFindings(tree);
+  const means = (metric: string): string =>
+    tree.summaries
+      .map(({ architecture, metrics }) => `${intervalText(metrics[metric])} with ${architecture}`)
+      .join(', ');
+  return [
+    `Full absorption ${means('fullAbsorption')}; MCC ${means('mcc')}.`,
+    [
+      reduced
+        ? 'Absorption is lower, and the intervals do not touch.'
+        : 'Absorption is not lower with intervals that do not touch.',
+      mccAtLeastAsHigh ? 'The mean MCC is at least as high.' : 'The mean MCC is lower.',
+      controlsHold
+        ? 'Every control has its exact value.'
+        : 'A control misses its exact value: do not trust this page.',
+    ].join(' '),
+    weaknesses(tree).join(' ') || null,
+    'Trained by the float64 reference, whatever the backend: this is what the definition does. The other checks are of the backend.',
+  ];
 }
 
 function trainingSection({ sample, checks }: PreflightRecord): Section {

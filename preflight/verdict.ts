@@ -5,7 +5,8 @@
 import type { Certificate } from '../conformance/records/certificate.ts';
 import type { ComputeName } from '../gpu/choose.ts';
 import type { Diagnosis } from '../gpu/doctor.ts';
-import type { TreeResults } from '../synthetic/experiments/tree.ts';
+import type { ExperimentResults } from '../synthetic/experiments/results.ts';
+import { controlsHold } from '../synthetic/report/verdict.ts';
 import type { SampleResults } from '../training/sample-run.ts';
 
 export interface Check {
@@ -56,16 +57,38 @@ export function judgeConformance({ verdict, counts, kernels, backend }: Certific
   );
 }
 
+/** What the absorption check rests on. */
+export interface AbsorptionFindings {
+  /** Full absorption is lower, and the two intervals do not touch. */
+  readonly reduced: boolean;
+  /** The mean MCC is not lower. */
+  readonly mccAtLeastAsHigh: boolean;
+  /** Every control came out at its exact values. */
+  readonly controlsHold: boolean;
+}
+
+/** @param results - whose first architecture is the baseline of the second. */
+export function absorptionFindings(results: ExperimentResults): AbsorptionFindings {
+  const [plain, nested] = results.summaries.map(({ metrics }) => metrics);
+  const [high, low] = [plain.fullAbsorption ?? null, nested.fullAbsorption ?? null];
+  const [before, after] = [plain.mcc ?? null, nested.mcc ?? null];
+  return {
+    reduced: high !== null && low !== null && low.high < high.low,
+    mccAtLeastAsHigh: before !== null && after !== null && after.mean >= before.mean,
+    controlsHold: controlsHold(results) === true,
+  };
+}
+
 /** Absorption falls with intervals apart, MCC does not, and the controls give their exact values. */
-export function judgeTree({ architectures, verdict, settings }: TreeResults): Judgement {
-  const [plain, nested] = architectures.map(({ metrics }) => metrics.fullAbsorption);
-  const show = (value: number | undefined): string =>
-    value === undefined ? 'none' : value.toFixed(3);
-  const figures = `full absorption ${show(plain?.mean)} → ${show(nested?.mean)} over ${settings.seeds.length} seeds`;
-  if (!verdict.controlsHold)
-    return judgement(false, `a control missed its exact value; ${figures}`);
-  if (!verdict.absorptionReduced) return judgement(false, `${figures}, intervals not apart`);
-  if (!verdict.mccAtLeastAsHigh) return judgement(false, `MCC fell; ${figures}`);
+export function judgeAbsorption(results: ExperimentResults): Judgement {
+  const [plain, nested] = results.summaries.map(
+    ({ metrics }) => metrics.fullAbsorption?.mean.toFixed(3) ?? 'none',
+  );
+  const found = absorptionFindings(results);
+  const figures = `full absorption ${plain} → ${nested} over ${results.seeds.length} seeds`;
+  if (!found.controlsHold) return judgement(false, `a control missed its exact value; ${figures}`);
+  if (!found.reduced) return judgement(false, `${figures}, intervals not apart`);
+  if (!found.mccAtLeastAsHigh) return judgement(false, `MCC fell; ${figures}`);
   return judgement(true, `${figures}, intervals apart; MCC at least as high`);
 }
 

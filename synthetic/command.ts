@@ -7,7 +7,6 @@ import { addClaimsCommand } from './claims-command.ts';
 import { addDescribeCommand } from './describe-command.ts';
 import { addMergeCommand } from './merge-command.ts';
 import { addRunCommand } from './run-command.ts';
-import { addTreeCommand } from './tree-command.ts';
 
 /** `matryoshka synthetic`, with one subcommand per experiment. */
 export function addSyntheticCommand(program: Command): void {
@@ -21,5 +20,4 @@ export function addSyntheticCommand(program: Command): void {
   addRunCommand(synthetic);
   addMergeCommand(synthetic);
   addDescribeCommand(synthetic);
-  addTreeCommand(synthetic);
 }

@@ -8,13 +8,12 @@ import { join } from 'node:path';
 import { writeTextAtomically } from '../training/atomic-file.ts';
 import { UsageError } from '../training/usage-error.ts';
 import { showCellProgress } from './cell-progress.ts';
-import { metricList } from './evaluate.ts';
 import { allCells, openJobs, runExperiment, type Shard } from './experiments/experiment.ts';
 import type { Cell, ExperimentResults } from './experiments/results.ts';
 import { cellJobs, type ExperimentSettings } from './experiments/settings.ts';
 import { openStore } from './experiments/store.ts';
 import { isPort } from './kernels/open.ts';
-import { intervalText } from './report-words.ts';
+import { intervalText, metricLabel } from './report/words.ts';
 
 /** Options that every experiment takes. */
 export interface ComputeFlags {
@@ -117,13 +116,11 @@ export async function writeExperiment(
 /** Means with intervals, a column for each architecture and L0. */
 function metricTable({ summaries }: ExperimentResults): string {
   const several = new Set(summaries.map(({ targetL0 }) => targetL0)).size > 1;
-  const label = (metric: string): string =>
-    metricList.find(({ name }) => name === metric)?.label ?? metric;
   const rows = [
     ['', ...summaries.map((one) => one.architecture + (several ? `, L0 ${one.targetL0}` : ''))],
     ...TABLE.map((metric) => [
-      label(metric),
-      ...summaries.map((one) => intervalText(one.metrics[metric] ?? null, 3)),
+      metricLabel(metric),
+      ...summaries.map((one) => intervalText(one.metrics[metric])),
     ]),
   ];
   const width = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));

@@ -1,6 +1,6 @@
 /**
  * Rows under one scale, in groups: one row per architecture in every group, its seeds as small dots, its number in
- * the margin. plot-bars.ts and plot-intervals.ts say what the rows are; this file draws them.
+ * the margin. Callers say what the rows are; this file draws them.
  * @module
  */
 import * as Plot from '@observablehq/plot';

@@ -8,6 +8,5 @@ export { barsWithCeiling, type AbsorptionBars } from './plot-bars.ts';
 export { curves, type Curves, type CurveSeries } from './plot-curves.ts';
 export { forest, type Forest } from './plot-forest.ts';
 export { heatmap, type Heatmap } from './plot-heatmap.ts';
-export { intervals, type Intervals, type MetricInterval } from './plot-intervals.ts';
 export { lines, type LinePoint, type Lines } from './plot-lines.ts';
 export { scatter, type Scatter, type ScatterPoint } from './plot-scatter.ts';

@@ -11,7 +11,6 @@ import {
   type TrainConfig,
   type TrainState,
 } from '../reference/train-step.ts';
-import { evaluate, type Evaluation } from './evaluate.ts';
 import { referenceSteps } from './kernels/reference-steps.ts';
 import type { StepKernel } from './kernels/step-kernel.ts';
 import { absorption } from './metrics/absorption.ts';
@@ -28,7 +27,7 @@ import { createSampler, type LabelledBatch, type World } from './worlds/world.ts
 export const CURVE_INTERVALS = 20;
 
 /** A run whose MCC moves more than this over the last fifth of its steps is called unconverged. */
-export const CONVERGED_WITHIN = 0.01;
+const CONVERGED_WITHIN = 0.01;
 
 /** Pairs of latent and feature that a curve still matches: 256 × 1,024 is, 4,096 × 16,384 is not. */
 const MOST_WATCHED = 2 ** 22;
@@ -226,17 +225,4 @@ function driftOf(curve: readonly CurvePoint[], steps: number): number | null {
   const last = curve.filter(({ step }) => step >= 0.8 * steps).map(({ mcc }) => mcc);
   const defined = last.filter((mcc) => mcc !== null);
   return defined.length === 0 ? null : Math.max(...defined) - Math.min(...defined);
-}
-
-/**
- * A trained SAE on labelled samples: selected batch by batch as in training, which is what the metrics judge, and
- * beside it the mean number of latents that the inference threshold lets through.
- */
-export function evaluateTrained(
-  state: TrainState,
-  samples: LabelledBatch,
-  run: Pick<TrainingRun, 'config' | 'world' | 'batch'>,
-): { evaluation: Evaluation; thresholdL0: number } {
-  const { judged, thresholdL0 } = trainedCode(state, samples, run.config, run.batch);
-  return { evaluation: evaluate({ ...judged, thresholdL0 }, run.world), thresholdL0 };
 }

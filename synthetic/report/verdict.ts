@@ -52,7 +52,7 @@ export function overallVerdict(results: ExperimentResults): Page['verdict'] {
 }
 
 /** What a reader must know before believing any figure. */
-function weaknesses({ cells, seeds, worldSeeds }: ExperimentResults): string[] {
+export function weaknesses({ cells, seeds, worldSeeds }: ExperimentResults): string[] {
   const unconverged = cells.filter(({ converged }) => !converged).length;
   const unmatched = cells.filter(({ l0Matched }) => !l0Matched).length;
   return [

@@ -4,18 +4,17 @@ import { specs } from '../../conformance/kernels/all.ts';
 import { runLaws } from '../../conformance/run.ts';
 import { diagnose } from '../../gpu/doctor.ts';
 import { portKernels } from '../../gpu/kernels.ts';
+import { absorptionSettings, runAbsorption } from '../../preflight/absorption.ts';
 import { preflightReport } from '../../preflight/report.ts';
 import type { PreflightRecord } from '../../preflight/preflight.ts';
 import {
+  judgeAbsorption,
   judgeConformance,
   judgeDoctor,
   judgeSample,
-  judgeTree,
   type Check,
 } from '../../preflight/verdict.ts';
 import { version } from '../../reference/version.ts';
-import { treeSettings } from '../../synthetic/experiments/tree-settings.ts';
-import { runTree } from '../../synthetic/experiments/tree.ts';
 import { runSample, sampleSettings } from '../../training/sample-run.ts';
 import { chromiumNote, closeChromium, skipWithoutChromium, withPage } from '../chromium.ts';
 import { readabilityFaults } from '../readability.ts';
@@ -29,7 +28,8 @@ async function shortRecord(): Promise<PreflightRecord> {
     ...options,
     device,
   });
-  const tree = await runTree(treeSettings({ seeds: 2, steps: 60, batch: 64 }), { threads: 2 });
+  const short = absorptionSettings({ seed: 0, seeds: 2, steps: 60, batch: 64 });
+  const tree = await runAbsorption(short, { threads: 2 });
   const sample = await runSample({
     backend: 'wasm',
     seed: 1,
@@ -46,7 +46,7 @@ async function shortRecord(): Promise<PreflightRecord> {
   const checks: Check[] = [
     { name: 'doctor', ...judgeDoctor(doctor, 'wasm'), seconds: 1 },
     { name: 'conformance', ...judgeConformance(conformance), seconds: 1 },
-    { name: 'absorption', ...judgeTree(tree), seconds: 1 },
+    { name: 'absorption', ...judgeAbsorption(tree), seconds: 1 },
     { name: 'training', ...judgeSample(sample), seconds: 1 },
   ];
   return {

@@ -6,7 +6,8 @@ import {
   divergingColour,
 } from '../../synthetic/plot-colours.ts';
 import { textWidth, wrapText } from '../../synthetic/plot-frame.ts';
-import { barsWithCeiling, curves, heatmap, intervals } from '../../synthetic/plots.ts';
+import { drawRows } from '../../synthetic/plot-rows.ts';
+import { barsWithCeiling, curves, heatmap } from '../../synthetic/plots.ts';
 import { chromiumNote, closeChromium, skipWithoutChromium, withPage } from '../chromium.ts';
 import { readabilityFaults } from '../readability.ts';
 import {
@@ -70,12 +71,24 @@ const extremes: Record<string, string> = {
     parents: [{ label: 'p' }],
     bars: [{ parent: 'p', architecture: 'A', seeds: [0, 0] }],
   }),
-  'negative interval': intervals({
+  'negative interval': drawRows('intervals', {
+    ...sampleIntervals,
     title: 'Difference',
     alt: 'Below zero.',
     xLabel: 'Matryoshka − BatchTopK',
-    metrics: [{ label: 'd', reference: 0 }],
-    values: [{ metric: 'd', architecture: 'A', value: -0.5, low: -0.7, high: -0.3 }],
+    domain: [],
+    groups: [{ label: 'd', marker: 0 }],
+    rows: [
+      {
+        group: 'd',
+        architecture: 'A',
+        value: -0.5,
+        low: -0.7,
+        high: -0.3,
+        text: '−0.500 [−0.700, −0.300]',
+        points: [],
+      },
+    ],
   }),
   'one cell': heatmap({
     title: 'A title much longer than the matrix is wide',
@@ -208,27 +221,19 @@ describe('barsWithCeiling', () => {
   });
 });
 
-describe('intervals', () => {
-  const value = { metric: 'MCC', architecture: 'A', value: 0.5, low: 0.4, high: 0.6 };
-  const base = { title: 't', alt: 'a', xLabel: 'x', metrics: [{ label: 'MCC' }] };
+describe('rows of intervals', () => {
+  const svg = drawRows('intervals', sampleIntervals);
 
   test('value and interval are drawn and printed', () => {
-    const svg = intervals({ ...base, values: [value] });
-    expect(svg).toContain('>0.500 [0.400, 0.600]</text>');
-    expect(svg).toContain('mean [95 % interval]');
+    expect(svg).toContain(`>${sampleIntervals.rows[0].text}</text>`);
+    expect(svg).toContain('>mean [95 % interval]</text>');
+    expect(count(svg, /<title>BatchTopK, MCC/g)).toBeGreaterThan(0);
   });
 
-  test('a value that is not finite is "no value", never a mark', () => {
-    const svg = intervals({ ...base, values: [{ ...value, value: NaN }] });
+  test('a value that is not finite is printed as its text, never as a mark', () => {
     expect(svg).toContain('>no value</text>');
     expect(svg).not.toContain('NaN');
-    expect(count(svg, /<title>A, MCC/g)).toBe(0);
-  });
-
-  test('an interval that does not hold its value is refused', () => {
-    expect(() => intervals({ ...base, values: [{ ...value, low: 0.55 }] })).toThrow(
-      'expected low <= value <= high for MCC, A, got 0.55, 0.5, 0.6',
-    );
+    expect(count(svg, /<title>BatchTopK, F1/g)).toBe(0);
   });
 });
 
@@ -365,7 +370,12 @@ describe('every figure', () => {
         ceilingLabel: hostile,
         alt: hostile,
       }),
-      intervals({ ...sampleIntervals, title: hostile, referenceLabel: hostile, alt: hostile }),
+      drawRows('intervals', {
+        ...sampleIntervals,
+        title: hostile,
+        markerLabel: hostile,
+        alt: hostile,
+      }),
       curves({
         ...sampleCurves,
         title: hostile,

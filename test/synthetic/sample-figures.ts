@@ -18,12 +18,11 @@ import {
   barsWithCeiling,
   curves,
   heatmap,
-  intervals,
   type AbsorptionBars,
   type Curves,
   type Heatmap,
-  type Intervals,
 } from '../../synthetic/plots.ts';
+import { drawRows, type Row, type RowsChart } from '../../synthetic/plot-rows.ts';
 
 /** The fractional parts of multiples of the golden ratio: even over (-1, 1), the same on every machine. */
 function wobble(n: number): number {
@@ -147,44 +146,41 @@ export const sampleCurves: Curves = {
   references: [{ y: 0.64, label: 'ceiling' }],
 };
 
-export const sampleIntervals: Intervals = {
+const METRICS = [
+  { label: 'MCC', marker: 0.93 },
+  { label: 'F1 of latents as detectors' },
+  { label: 'absorption, full', marker: 0.05 },
+  { label: 'uniqueness' },
+  { label: 'explained variance', marker: 0.985 },
+];
+
+export const sampleIntervals: RowsChart = {
   title: 'All metrics, five seeds',
   alt: 'Matryoshka leads on MCC, uniqueness and absorption and trails by 0.01 on explained variance.',
   xLabel: 'metric value',
-  metrics: [
-    { label: 'MCC', reference: 0.93 },
-    { label: 'F1 of latents as detectors' },
-    { label: 'absorption, full', reference: 0.05 },
-    { label: 'uniqueness' },
-    { label: 'explained variance', reference: 0.985 },
-  ],
-  referenceLabel: 'published, Matryoshka',
+  width: 720,
+  architectures: [],
+  shape: 'interval',
+  groups: METRICS,
+  markerLabel: 'published, Matryoshka',
+  valueLabel: 'mean [95 % interval]',
   domain: [0, 1],
-  values: [
+  digits: 3,
+  rows: [
     [0.94, 0.77],
     [0.88, 0.71],
     [0.03, 0.55],
     [0.97, 0.81],
     [0.979, 0.988],
   ].flatMap((pair, m) =>
-    pair.map((value, a) => {
+    pair.map((value, a): Row => {
+      const row = { group: METRICS[m].label, architecture: ARCHITECTURES[a] };
+      if (m === 1 && a === 1) return { ...row, value: NaN, text: 'no value', points: [] };
       const half = 0.008 + 0.01 * (1 + wobble(m * 3 + a + 1));
-      const seeds = SEEDS.map((seed) => value + half * wobble(seed + 7 * m + 2 * a + 1));
+      const points = SEEDS.map((seed) => value + half * wobble(seed + 7 * m + 2 * a + 1));
       const [low, high] = [value - half, value + half];
-      return {
-        metric: [
-          'MCC',
-          'F1 of latents as detectors',
-          'absorption, full',
-          'uniqueness',
-          'explained variance',
-        ][m],
-        architecture: ARCHITECTURES[a],
-        value: m === 1 && a === 1 ? NaN : value,
-        low,
-        high,
-        seeds: m === 1 && a === 1 ? [] : seeds,
-      };
+      const text = `${value.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`;
+      return { ...row, value, text, low, high, points };
     }),
   ),
 };
@@ -198,7 +194,7 @@ export function sampleFigures(): Record<string, string> {
     heatmapLarge: heatmap(sampleHeatmapLarge),
     bars: barsWithCeiling(sampleBars),
     curves: curves(sampleCurves),
-    intervals: intervals(sampleIntervals),
+    intervals: drawRows('intervals', sampleIntervals),
   };
 }
 

@@ -1,15 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { dictionaryLearning } from '../../reference/dialects.ts';
-import { map, norm, row, transpose } from '../../reference/matrix.ts';
 import { trainConfig } from '../../reference/train-config.ts';
-import { initialState, type TrainState } from '../../reference/train-step.ts';
 import { treeWorld } from '../../synthetic/worlds/tree-world.ts';
-import { createSampler } from '../../synthetic/worlds/world.ts';
 import { nabeshimaTree } from '../../synthetic/worlds/feature-tree.ts';
-import { createRng } from '../../synthetic/rng.ts';
 import {
   CURVE_INTERVALS,
-  evaluateTrained,
   trainOnWorld,
   wholeBatches,
   type TrainingRun,
@@ -82,61 +76,6 @@ describe('trainOnWorld', () => {
     await expect(trainOnWorld(run({ d_in: 10 }))).rejects.toThrow(
       "d_in: expected the world's 20, got 10",
     );
-  });
-});
-
-describe('evaluateTrained', () => {
-  // Acts are half the features: latent f reads g_f / |g_f|² less 0.5, and writes 2 g_f.
-  function exactSae(
-    k: number,
-    threshold: number,
-  ): { state: TrainState; config: TrainingRun['config'] } {
-    const { directions } = world;
-    const { config } = run({ k });
-    const readers = map(directions, (g, i) => g / norm(row(directions, Math.floor(i / 20))) ** 2);
-    const state = {
-      ...initialState(config, createRng(0).uniform),
-      threshold,
-      params: {
-        W_enc: transpose(readers),
-        b_enc: new Float64Array(20).fill(-0.5),
-        W_dec: map(directions, (g) => 2 * g),
-        b_dec: new Float64Array(20),
-      },
-    };
-    return { state, config };
-  }
-  const samples = createSampler(world, createRng(9)).next(640);
-  const meanOn = samples.features.value.reduce((sum, v) => sum + v, 0) / 640;
-
-  test('of an exact SAE finds the truth, by batch selection and by threshold alike', () => {
-    const { state, config } = exactSae(5, 0.25);
-    const { evaluation, thresholdL0 } = evaluateTrained(state, samples, {
-      config,
-      world,
-      batch: 64,
-    });
-    expect(evaluation.l0).toBe(meanOn);
-    expect(thresholdL0).toBe(meanOn);
-    expect(evaluation.mcc).toBeCloseTo(1, 12);
-    expect(evaluation.explainedVariance).toBeCloseTo(1, 12);
-    expect(evaluation.absorption).toMatchObject({ full: 0, recall: 1 });
-  });
-
-  test('selects in each batch by itself, K = trunc(k · batch)', () => {
-    const { state, config } = exactSae(0.5, 0.25);
-    const of = (batch: number): number =>
-      evaluateTrained(state, samples, { config, world, batch }).evaluation.l0 * 640;
-    expect(of(64)).toBe(10 * 32);
-    expect(of(3)).toBeLessThan(214 * 1 + 1); // trunc(0.5 · 3) = 1 in each of 213 batches and in the last
-    expect(of(640)).toBe(320);
-  });
-
-  test('counts every positive act while the threshold is not set, and nothing above a high one', () => {
-    const { state, config } = exactSae(5, dictionaryLearning.threshold.start);
-    const options = { config, world, batch: 64 };
-    expect(evaluateTrained(state, samples, options).thresholdL0).toBe(meanOn);
-    expect(evaluateTrained({ ...state, threshold: 0.6 }, samples, options).thresholdL0).toBe(0);
   });
 });
 

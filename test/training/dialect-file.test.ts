@@ -2,8 +2,17 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { decided, decisionList, dialectFrom, dialectNamed } from '../../reference/dialects.ts';
-import { treeSettings, treeTrainConfig } from '../../synthetic/experiments/tree-settings.ts';
+import {
+  decided,
+  decisionList,
+  dialectFrom,
+  dialectNamed,
+  type Dialect,
+} from '../../reference/dialects.ts';
+import { architectureNamed } from '../../synthetic/architectures/catalogue.ts';
+import { architectureRecord, configOf } from '../../synthetic/architectures/record.ts';
+import type { ArchitectureRecord } from '../../synthetic/experiments/results.ts';
+import { worldDefaults } from '../../synthetic/worlds/presets.ts';
 import {
   dialectOfRecord,
   isPublished,
@@ -128,19 +137,26 @@ describe('training in one’s own dialect', () => {
   });
 });
 
-describe('the tree experiment', () => {
+describe('an experiment', () => {
+  const record = (dialect?: Dialect): ArchitectureRecord =>
+    architectureRecord(
+      architectureNamed('batchtopk'),
+      { ...worldDefaults['tree'], d_in: 20, activation: 1, steps: 1000, batch: 64 },
+      [1.12],
+      dialect,
+    );
+
   test('holds one’s own dialect whole, and trains in it', () => {
-    const tree = treeSettings({ dialect: attached, steps: 100, batch: 64 });
-    const plain = JSON.parse(JSON.stringify(tree)) as typeof tree; // as it travels to a worker
-    const { dialect } = treeTrainConfig(plain, { name: 'BatchTopK', prefixes: [20] });
+    const plain = JSON.parse(JSON.stringify(record(attached))) as ArchitectureRecord; // as it travels to a worker
+    const { dialect } = configOf(plain, 20, 1.12);
     for (const { path } of decisionList) {
       expect(decided(dialect, path), path).toEqual(decided(attached, path));
     }
   });
 
   test('waits in the dialect’s unit before a latent counts as dead', () => {
-    const common = { steps: 1000, batch: 64 };
-    expect(treeSettings(common).deadAfter).toBe(1280);
-    expect(treeSettings({ ...common, dialect: attached }).deadAfter).toBe(20);
+    // A share of the run in tokens; in steps what the dialect says.
+    expect(record(dialectNamed('dictionary_learning')).settings['deadAfter']).toBe(1280);
+    expect(record(attached).settings['deadAfter']).toBe(attached.defaults.deadAfter);
   });
 });

@@ -4,11 +4,12 @@ import { matchLatents } from '../../../synthetic/metrics/mcc.ts';
 import { architectureNamed } from '../../../synthetic/architectures/catalogue.ts';
 import { architectureRecord, configOf } from '../../../synthetic/architectures/record.ts';
 import { row } from '../../../reference/matrix.ts';
-import { type Evaluation } from '../../../synthetic/evaluate.ts';
+import { evaluate, type Evaluation } from '../../../synthetic/evaluate.ts';
 import type { StepKernel } from '../../../synthetic/kernels/step-kernel.ts';
 import { threadsSteps } from '../../../synthetic/kernels/threads-steps.ts';
 import { createRng } from '../../../synthetic/rng.ts';
-import { evaluateTrained, trainOnWorld } from '../../../synthetic/train.ts';
+import { trainOnWorld } from '../../../synthetic/train.ts';
+import { trainedCode } from '../../../synthetic/trained-code.ts';
 import { createSampler } from '../../../synthetic/worlds/world.ts';
 import { createWorld, worldDefaults, worldNamed } from '../../../synthetic/worlds/presets.ts';
 import type { Architecture } from '../../../synthetic/architectures/architecture.ts';
@@ -165,7 +166,7 @@ describe('the published toys', () => {
     const [right, wrong] = [await at(11), await at(9)];
     const samples = createSampler(world, createRng(5)).next(5120);
     const judged = ({ state }: Solved, { config }: Solved): Evaluation =>
-      evaluateTrained(state, samples, { config, world, batch: 512 }).evaluation;
+      evaluate(trainedCode(state, samples, config, 512).judged, world);
     expect(judged(right, right).mcc).toBeGreaterThan(0.9);
     expect(judged(wrong, wrong).mcc).toBeLessThan(0.87);
     // The right SAE, forced to the lower L0, reconstructs worse than the one that learned there.
