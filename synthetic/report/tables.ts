@@ -113,11 +113,16 @@ function metricCell(results: ExperimentResults, summary: Summary, name: string):
 }
 
 /** Ours beside what others gave, a table for each architecture and source. */
-export function acceptanceBody({ acceptance }: ExperimentResults): Content {
-  const agree = acceptance.filter(({ holds }) => holds).length;
+/** "49 of 53". */
+export function agreeing({ acceptance }: ExperimentResults): string {
+  return `${acceptance.filter(({ holds }) => holds).length} of ${acceptance.length}`;
+}
+
+export function acceptanceBody(results: ExperimentResults): Content {
+  const { acceptance } = results;
   const captionOf = ({ architecture, source }: Acceptance): string => `${architecture}, ${source}`;
   return [
-    `${agree} of ${acceptance.length} means agree with what other implementations gave with the same settings.`,
+    `${agreeing(results)} means agree with what other implementations gave with the same settings.`,
     ...[...new Set(acceptance.map(captionOf))].map((caption) =>
       renderTable({
         caption,

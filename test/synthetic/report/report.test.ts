@@ -101,7 +101,7 @@ describe('the page of claims', () => {
       'By prefix',
       'Training',
       'All metrics',
-      'Beside others',
+      'Beside others: 1 of 2 agree',
       'The world',
       'Controls',
       'Settings',
@@ -167,7 +167,7 @@ describe('the page of claims', () => {
   });
 
   test('puts ours beside others, with what is allowed', () => {
-    const beside = section(documents.claims, 'Beside others');
+    const beside = section(documents.claims, 'Beside others: 1 of 2 agree');
     expect(texts(beside, 'figcaption')).toEqual([
       'BatchTopK, SAELens 6.54.12, observed',
       'Matryoshka BatchTopK, SAELens 6.54.12, observed',
