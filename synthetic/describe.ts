@@ -5,7 +5,7 @@
 import { meanMaxCosine, welchBound } from './worlds/coherence.ts';
 import { forestLines } from './worlds/forest-lines.ts';
 import type { WorldDefaults, WorldParams } from './worlds/params.ts';
-import { createWorld, worldDefaults } from './worlds/presets.ts';
+import { createWorld, defaultsOf } from './worlds/presets.ts';
 import type { World } from './worlds/world.ts';
 
 /** Plain JSON. */
@@ -32,8 +32,8 @@ export interface WorldDescription {
     readonly meanMaxCosine: number | null;
   };
   readonly warnings: readonly string[];
-  /** Of experiments on this preset; null for a world of one's own. */
-  readonly defaults: WorldDefaults | null;
+  /** What experiments on it take where nothing is given. */
+  readonly defaults: WorldDefaults;
   /** One line for each feature, drawn as a forest. */
   readonly forest: readonly string[];
 }
@@ -53,7 +53,6 @@ export function describeWorld(params: WorldParams, seed: number): WorldDescripti
   const world = createWorld(params, seed);
   const { marginals, expectedL0, absorbedL0, silent, exact } = world.statistics;
   const count = world.features.length;
-  const preset = Object.hasOwn(worldDefaults, params.name) ? worldDefaults[params.name] : null;
   return {
     name: world.name,
     seed,
@@ -75,7 +74,7 @@ export function describeWorld(params: WorldParams, seed: number): WorldDescripti
         count > 1 && count <= DIRECTIONS_UP_TO ? meanMaxCosine(world.directions) : null,
     },
     warnings: world.warnings ?? [],
-    defaults: preset,
+    defaults: defaultsOf(params, world),
     forest: forestLines(world),
   };
 }
@@ -126,12 +125,10 @@ export function descriptionText(description: WorldDescription): string {
     ...section('Parameters', pairs(parametersOf(description.parameters))),
     ...section(description.exact ? 'Expected' : 'Expected, correlations aside', pairs(facts)),
     ...section('By depth', pairs(depths)),
-    ...(description.defaults
-      ? section(
-          'Experiments take',
-          pairs(Object.entries(description.defaults).map(([key, value]) => [key, String(value)])),
-        )
-      : []),
+    ...section(
+      'Experiments take',
+      pairs(Object.entries(description.defaults).map(([key, value]) => [key, String(value)])),
+    ),
     ...section(
       'Warnings',
       warnings.map((line) => `  ${line}`),

@@ -44,7 +44,7 @@ export function addMergeCommand(synthetic: Command): void {
           await store.keep(job, all[place], times.get(job.key));
         }
       }
-      const plan = planFor(settings.world.name, settings.dialect);
+      const plan = planFor(settings.world.parameters, settings.dialect);
       const results = resultsOf(
         settings,
         all,

@@ -5,7 +5,7 @@
 import { duration } from '../training/progress.ts';
 import type { CellTime } from './experiments/experiment.ts';
 import type { ExperimentSettings } from './experiments/settings.ts';
-import { worldDefaults } from './worlds/presets.ts';
+import { isPreset, worldDefaults } from './worlds/presets.ts';
 
 /**
  * What does not grow with the steps (the world, the final evaluation) is counted once.
@@ -16,7 +16,7 @@ export function outlookOf(
   { world, architectures }: Pick<ExperimentSettings, 'world' | 'architectures'>,
   times: ReadonlyMap<string, CellTime>,
 ): string | null {
-  const whole = worldDefaults[world.name]?.steps;
+  const whole = isPreset(world.parameters) ? worldDefaults[world.name].steps : undefined;
   const steps = architectures[0]?.steps;
   const perStep = [...times.values()].flatMap(({ secondsPerStep }) => secondsPerStep ?? []);
   if (whole === undefined || steps === undefined || steps >= whole || perStep.length === 0)

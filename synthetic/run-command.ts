@@ -22,8 +22,10 @@ import { resultsOf } from './experiments/summarise.ts';
 import { chooseKernels } from './kernels/measure.ts';
 import { stepBackends, type StepBackend } from './kernels/open.ts';
 import { outlookOf } from './outlook.ts';
-import type { WorldDefaults } from './worlds/params.ts';
-import { createWorld, openWorld, worldDefaults, worldPresets } from './worlds/presets.ts';
+import type { WorldDefaults, WorldParams } from './worlds/params.ts';
+import { createWorld, defaultsOf, openWorld, worldPresets } from './worlds/presets.ts';
+import { suggestedPrefixes } from './worlds/suggested-defaults.ts';
+import type { World } from './worlds/world.ts';
 
 interface RunFlags extends ComputeFlags {
   readonly arch: string;
@@ -109,7 +111,7 @@ async function settingsOf(
 ): Promise<{ settings: ExperimentSettings; folder: string }> {
   const parameters = await openWorld(name);
   const world = createWorld(parameters, flags.worldSeed);
-  const defaults = withFlags(worldDefaults[name], flags, name);
+  const defaults = withFlags(parameters, world, flags);
   const sizes: TrainingSizes = {
     ...defaults,
     d_in: world.d_in,
@@ -139,32 +141,33 @@ async function settingsOf(
   const folder = flags.out ?? join('runs', world.name);
   const wish = { ...flags, before: await kernelsBefore(folder, open) };
   const { kernels, notes } = await chooseKernels(records, world, wish);
+  console.error(sizesText(world.name, defaults));
   for (const note of notes) console.error(note);
   return { settings: { ...open, kernels }, folder };
 }
 
-/** What the world suggests, where nothing was given. @throws {@link UsageError} naming what neither gives. */
-function withFlags(
-  suggested: WorldDefaults | undefined,
-  flags: RunFlags,
-  world: string,
-): WorldDefaults {
-  const need = <T>(option: string, given: T | undefined, fallback: T | undefined): T => {
-    const value = given ?? fallback;
-    if (value === undefined) throw new UsageError(`${option}: expected for ${world}, got none`);
-    return value;
-  };
-  const d_sae = need('--width', flags.width, suggested?.d_sae);
-  const same = d_sae === suggested?.d_sae;
+/** What is not given is as the preset has it, or as a world of one's own suggests. */
+function withFlags(params: WorldParams, world: World, flags: RunFlags): WorldDefaults {
+  const known = defaultsOf(params, world, flags.width);
+  const d_sae = flags.width ?? known.d_sae;
   return {
     d_sae,
-    k: need('--l0', flags.l0?.[0], suggested?.k),
-    prefixes: need('--prefixes', flags.prefixes, same ? suggested?.prefixes : undefined),
-    steps: need('--steps', flags.steps, suggested?.steps),
-    batch: need('--batch', flags.batch, suggested?.batch),
-    learningRate: need('--lr', flags.lr, suggested?.learningRate),
-    evaluationSamples: flags.samples ?? suggested?.evaluationSamples ?? 20_000,
+    k: flags.l0?.[0] ?? known.k,
+    prefixes:
+      flags.prefixes ?? (d_sae === known.d_sae ? known.prefixes : suggestedPrefixes(world, d_sae)),
+    steps: flags.steps ?? known.steps,
+    batch: flags.batch ?? known.batch,
+    learningRate: flags.lr ?? known.learningRate,
+    evaluationSamples: flags.samples ?? known.evaluationSamples,
   };
+}
+
+/** Printed before anything is trained: what was not asked for is chosen here. */
+function sizesText(
+  world: string,
+  { d_sae, k, prefixes, steps, batch, learningRate }: WorldDefaults,
+): string {
+  return `${world}: ${d_sae} latents, L0 ${k}, prefixes ${prefixes.join(',')}, ${steps} steps of ${batch} rows, learning rate ${learningRate}`;
 }
 
 /** A command that gives the same results again. */

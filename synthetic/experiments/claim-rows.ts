@@ -17,7 +17,8 @@ export type Figures = Readonly<Record<string, number>>;
 
 export interface ClaimRow {
   readonly architecture: Architecture;
-  readonly targetL0: number;
+  /** Null: the world's own. */
+  readonly targetL0: number | null;
   readonly sizes: Partial<TrainingSizes>;
   readonly theirs: Figures;
   readonly source: string;
@@ -29,6 +30,8 @@ export interface ClaimPlan {
   readonly rows: readonly ClaimRow[];
   /** Treatment and baseline. The first pair is the paper's own on this world and decides; others stand beside it. */
   readonly pairs: readonly Pair[];
+  /** Of one world for every seed; null: each seed draws its own. */
+  readonly worldSeed: number | null;
   /** Claims that published or observed runs on this world show. */
   readonly expected: readonly Claim['number'][];
   /** Those that BatchTopK beside its Matryoshka shows, where that pair stands alone. */
@@ -145,6 +148,8 @@ const tree: ClaimPlan = {
     { treatment: 'matryoshka-random', baseline: 'vanilla-nabeshima' },
     { treatment: 'matryoshka', baseline: 'batchtopk' },
   ],
+  // As the runs compared with drew the tree's directions.
+  worldSeed: null,
   expected: [1, 2, 3, 4, 5],
   // One latent finds a leaf of the tree about as well in both: top-1 differs by hundredths of either sign.
   expectedOfBatchTopK: [1, 2, 4, 5],
@@ -165,10 +170,26 @@ function mini(
       { ...row, architecture: architectureNamed('matryoshka-each'), theirs: nested },
     ],
     pairs: [{ treatment: 'matryoshka-each', baseline: 'batchtopk' }],
+    worldSeed: 42,
     expected,
     expectedOfBatchTopK: expected,
   };
 }
+
+/** BatchTopK and Matryoshka on a world that nobody has published runs on: nothing is expected of it. */
+export const unpublished: ClaimPlan = {
+  rows: ['batchtopk', 'matryoshka'].map((slug) => ({
+    architecture: architectureNamed(slug),
+    targetL0: null,
+    sizes: {},
+    source: '',
+    theirs: {},
+  })),
+  pairs: [{ treatment: 'matryoshka', baseline: 'batchtopk' }],
+  worldSeed: 42,
+  expected: [],
+  expectedOfBatchTopK: [],
+};
 
 /** By the name of a world. */
 export const claimPlans: Readonly<Record<string, ClaimPlan>> = {

@@ -5,12 +5,10 @@
 import type { Dialect } from '../../reference/dialects.ts';
 import { architectureNamed } from '../architectures/catalogue.ts';
 import { activationOf, architectureRecord } from '../architectures/record.ts';
-import { createWorld, worldDefaults, worldNamed } from '../worlds/presets.ts';
-import { claimPlans, type ClaimPlan } from './claim-rows.ts';
+import type { WorldParams } from '../worlds/params.ts';
+import { createWorld, defaultsOf, isPreset } from '../worlds/presets.ts';
+import { claimPlans, unpublished, type ClaimPlan } from './claim-rows.ts';
 import { crossed, experimentSettings, paired, type ExperimentSettings } from './settings.ts';
-
-/** The world that other implementations' runs on the minis were made with. */
-const MINI_WORLD = 42;
 
 export interface ClaimOptions {
   readonly seeds: number;
@@ -23,8 +21,9 @@ export interface ClaimOptions {
  * @param dialect - name of one that leaves BatchTopK and its Matryoshka alone, trained in it: nothing published has
  *   these settings.
  */
-export function planFor(world: string, dialect?: string): ClaimPlan {
-  const plan = claimPlans[world];
+export function planFor(world: WorldParams, dialect?: string): ClaimPlan {
+  const plan =
+    isPreset(world) && Object.hasOwn(claimPlans, world.name) ? claimPlans[world.name] : unpublished;
   if (dialect === undefined) return plan;
   // Whose auxiliary losses are the dialect's own.
   const asDecided = (slug: string): string => (slug === 'matryoshka-each' ? 'matryoshka' : slug);
@@ -45,30 +44,28 @@ export function planFor(world: string, dialect?: string): ClaimPlan {
 
 /** Everything but kernels. @throws {@link UsageError} naming the setting and its value. */
 export function claimSettings(
-  name: string,
+  parameters: WorldParams,
   plan: ClaimPlan,
   { seeds: count, steps, dialect }: ClaimOptions,
 ): ExperimentSettings {
-  const parameters = worldNamed(name);
-  const defaults = worldDefaults[name];
   const seeds = Array.from({ length: count }, (_, i) => i);
-  const world = createWorld(parameters, MINI_WORLD);
+  const world = createWorld(parameters, plan.worldSeed ?? seeds[0]);
+  const defaults = defaultsOf(parameters, world);
   const own = { d_in: world.d_in, activation: activationOf(world) };
   return experimentSettings({
     experiment: 'claims',
-    world: { name, parameters },
+    world: { name: world.name, parameters },
     architectures: plan.rows.map(({ architecture, sizes, targetL0 }) =>
       architectureRecord(
         architecture,
         { ...defaults, ...sizes, ...(steps !== undefined && { steps }), ...own },
-        [targetL0],
+        [targetL0 ?? defaults.k],
         dialect,
       ),
     ),
     ...(dialect && { dialect: dialect.name }),
     kernels: {},
-    // The runs compared with drew the tree's directions anew for each seed, and kept the minis' world.
-    runs: name === 'tree' ? paired(seeds) : crossed([MINI_WORLD], seeds),
+    runs: plan.worldSeed === null ? paired(seeds) : crossed([plan.worldSeed], seeds),
     evaluationSamples: defaults.evaluationSamples,
     pairs: plan.pairs,
   });

@@ -37,16 +37,20 @@ export function overallVerdict(results: ExperimentResults): Page['verdict'] {
   }
   const { claims } = results;
   const shown = claims.filter(({ verdict }) => verdict === 'shown').length;
+  const known = claims.some(({ expected }) => expected);
   const missed = claims.filter(({ expected, verdict }) => expected && verdict !== 'shown');
   const summary = [
     `${shown} of ${claims.length} claims are shown.`,
     missed.length > 0
       ? `Expected on this world but not shown: ${missed.map(({ number }) => number).join(', ')}.`
-      : 'Every claim that is expected to hold on this world does.',
+      : known
+        ? 'Every claim that is expected to hold on this world does.'
+        : 'Nothing is published of this world: no claim was expected of it.',
     ...weaknesses(results),
   ].join(' ');
+  const holds = controls === null && missed.length === 0;
   return {
-    verdict: controls === null && missed.length === 0 ? 'pass' : 'fail',
+    verdict: holds ? (known || shown === claims.length ? 'pass' : 'undecided') : 'fail',
     summary: controls === null ? [summary] : [controls, summary],
   };
 }
@@ -72,7 +76,8 @@ export function weaknesses({ cells, seeds, worldSeeds }: ExperimentResults): str
 
 export function verdictBody(results: ExperimentResults): Content {
   if (results.experiment === 'claims') {
-    return markup`<ol class="claims">${results.claims.map(renderClaim)}</ol>`;
+    const known = results.claims.some(({ expected }) => expected);
+    return markup`<ol class="claims">${results.claims.map((claim) => renderClaim(claim, known))}</ol>`;
   }
   if (results.comparisons.length === 0) {
     return [
@@ -94,10 +99,15 @@ export function verdictBody(results: ExperimentResults): Content {
 const COMPARED =
   'Mean differences, paired by world and seed. “No clear difference” means that the interval holds 0; intervals are in the table of all metrics.';
 
-function renderClaim({ number, claim, verdict, expected, evidence }: Claim): Content {
-  const unexpected = expected
-    ? null
-    : markup` <span class="missing">not expected to show on this world</span>`;
+/** @param known - whether anything is published of this world. */
+function renderClaim(
+  { number, claim, verdict, expected, evidence }: Claim,
+  known: boolean,
+): Content {
+  const unexpected =
+    expected || !known
+      ? null
+      : markup` <span class="missing">not expected to show on this world</span>`;
   const pairOf = ({ treatment, baseline }: ClaimEvidence): string =>
     `${treatment} against ${baseline}`;
   const pairs = [...new Set(evidence.map(pairOf))].map((pair) => {

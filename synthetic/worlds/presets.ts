@@ -3,6 +3,7 @@
  * @module
  */
 import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { UsageError, usage } from '../../training/usage-error.ts';
 import { featureTree, nabeshimaTree } from './feature-tree.ts';
 import type {
@@ -13,6 +14,7 @@ import type {
   WorldParams,
 } from './params.ts';
 import { parentChildWorld } from './parent-child.ts';
+import { suggestedDefaults } from './suggested-defaults.ts';
 import { synthWorld } from './synth-world.ts';
 import { toys } from './toys.ts';
 import { treeWorld } from './tree-world.ts';
@@ -124,6 +126,21 @@ export const worldDefaults: Readonly<Record<string, WorldDefaults>> = {
     evaluationSamples: 20_000,
   },
 };
+
+/** Whether these are a preset's parameters, wherever they were read: its name alone could be anyone's. */
+export function isPreset(params: WorldParams): boolean {
+  return (
+    Object.hasOwn(worldPresets, params.name) && isDeepStrictEqual(params, worldPresets[params.name])
+  );
+}
+
+/**
+ * A preset's, or what any other world suggests.
+ * @param d_sae - latents on a world of one's own, where they are given.
+ */
+export function defaultsOf(params: WorldParams, world: World, d_sae?: number): WorldDefaults {
+  return isPreset(params) ? worldDefaults[params.name] : suggestedDefaults(world, d_sae);
+}
 
 /** @throws {@link UsageError} listing the presets. */
 export function worldNamed(name: string): WorldParams {

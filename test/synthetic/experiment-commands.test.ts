@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -51,6 +51,7 @@ describe('matryoshka synthetic run', () => {
     printed.err.length = 0;
     await synthetic(...small, '--out', out);
     expect(printed.err).toEqual([
+      expect.stringMatching(/^tree: 20 latents, L0 1.12, prefixes 3,5,8,12,16,20, 3 steps/),
       expect.stringContaining('0 of 4 cells to train on 1 threads, 4 found'),
       expect.stringMatching(/^A run took .*: 3 steps of .* ms, .* 4,000 steps would take about /),
     ]);
@@ -81,7 +82,6 @@ describe('matryoshka synthetic run', () => {
     await refused('--shard', '3/2').toThrow('--shard: expected i/n');
     await refused('--shard', '1/2', '--backend', 'auto').toThrow('--backend reference or threads');
     await refused('--arch', 'relu', '--backend', 'threads').toThrow('penalty.kind');
-    await refused('--width', '10').toThrow('--prefixes');
     await refused('--kernel', 'nowhere.ts').toThrow('--kernel nowhere.ts: ');
     expect(existsSync(join(folder, 'never'))).toBe(false);
   });
@@ -101,6 +101,47 @@ test('matryoshka synthetic claims answers with its verdict, and its results name
   // Nothing published has these settings.
   expect(acceptance).toEqual([]);
   expect(printed.err[0]).toMatch(/^batchtopk: kernel (reference|threads) \(.* ms a step/);
+});
+
+describe('a world of one’s own', () => {
+  const own = {
+    kind: 'parent-child',
+    name: 'own',
+    d_in: 6,
+    features: [
+      { probability: 0.3 },
+      { probability: 0.4, parent: 0 },
+      { probability: 0.4, parent: 0 },
+      { probability: 0.2 },
+    ],
+  };
+  const quick = ['--seeds', '1', '--steps', '5', '--threads', '1', '--backend', 'reference'];
+  const file = (): string => join(folder, 'own.json');
+
+  test('needs no sizes: run says those it takes', async () => {
+    writeFileSync(file(), JSON.stringify(own));
+    await synthetic('run', file(), ...quick, '--out', join(folder, 'own'));
+    expect(printed.err[0]).toBe(
+      'own: 4 latents, L0 0.74, prefixes 1,2,3,4, 5 steps of 512 rows, learning rate 0.005',
+    );
+    await synthetic('run', 'tree', ...quick, '--width', '10', '--out', join(folder, 'narrow'));
+    expect(printed.err.join('\n')).toContain('tree: 10 latents, L0 1.12, prefixes 3,4,5,6,8,10');
+  });
+
+  test('has its claims judged, with nothing expected', async () => {
+    writeFileSync(file(), JSON.stringify(own));
+    const out = join(folder, 'own-claims');
+    expect(await synthetic('claims', '--world', file(), ...quick, '--out', out)).toBe(0);
+    const { claims, acceptance } = readResults(
+      JSON.parse(read('own-claims', 'results.json')),
+      'it',
+    );
+    expect(claims.map(({ number }) => number)).toEqual([1, 2, 3, 4, 5]);
+    expect(claims.some(({ expected }) => expected)).toBe(false);
+    expect(acceptance).toEqual([]);
+    expect(read('own-claims', 'report.html')).toContain('Nothing is published of this world');
+    expect(printed.out.join('\n')).not.toContain('nor elsewhere');
+  });
 });
 
 test('matryoshka synthetic describe prints a world', async () => {

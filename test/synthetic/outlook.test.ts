@@ -1,9 +1,13 @@
 import { expect, test } from 'vitest';
 import type { ExperimentSettings } from '../../synthetic/experiments/settings.ts';
 import { outlookOf } from '../../synthetic/outlook.ts';
+import { worldNamed } from '../../synthetic/worlds/presets.ts';
 
 const settings = (world: string, steps: number): ExperimentSettings =>
-  ({ world: { name: world }, architectures: [{ steps }] }) as unknown as ExperimentSettings;
+  ({
+    world: { name: world, parameters: { ...worldNamed('synth16k'), name: world } },
+    architectures: [{ steps }],
+  }) as unknown as ExperimentSettings;
 const times = new Map([
   ['a', { seconds: 500, secondsPerStep: 0.4 }],
   ['b', { seconds: 700, secondsPerStep: 0.5 }],

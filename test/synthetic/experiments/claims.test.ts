@@ -2,11 +2,12 @@ import { describe, expect, test } from 'vitest';
 import { pairedDifference } from '../../../synthetic/bootstrap.ts';
 import { claimPlans } from '../../../synthetic/experiments/claim-rows.ts';
 import { planFor } from '../../../synthetic/experiments/claim-settings.ts';
+import { worldNamed } from '../../../synthetic/worlds/presets.ts';
 import { allShown, claimVerdicts } from '../../../synthetic/experiments/claims.ts';
 import type { Claim, ExperimentResults } from '../../../synthetic/experiments/results.ts';
 import { dictionaryLearning } from '../../../reference/dialects.ts';
 
-const plan = planFor('tree', dictionaryLearning.name);
+const plan = planFor(worldNamed('tree'), dictionaryLearning.name);
 
 /** Differences of one pair in five seeds, by metric. */
 function verdictsOf(differences: Readonly<Record<string, readonly number[]>>): Claim['verdict'][] {

@@ -142,6 +142,17 @@ describe('the page of claims', () => {
     expect(verdict).toContain('4 of 5 claims are shown.');
   });
 
+  test('leaves a world undecided of which nothing is published and something is not shown', () => {
+    const unknown: ExperimentResults = {
+      ...claims,
+      controls: [],
+      claims: claims.claims.map((each) => ({ ...each, expected: false })),
+    };
+    const page = read(experimentReport(unknown, ''));
+    expect(page.querySelector('.verdict')!.textContent).toContain('undecided');
+    expect(page.querySelector('.claims .missing')).toBeNull();
+  });
+
   test('names runs that were still moving or off their L0', () => {
     const verdict = documents.claims.querySelector('.verdict')!.textContent;
     // Seed 2 of each of four architectures; only that of ReLU misses its L0.

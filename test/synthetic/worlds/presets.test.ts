@@ -5,11 +5,13 @@ import { denseRows } from '../../../synthetic/sparse-rows.ts';
 import type { SynthParams } from '../../../synthetic/worlds/params.ts';
 import {
   createWorld,
+  isPreset,
   worldDefaults,
   worldNamed,
   worldPresets,
 } from '../../../synthetic/worlds/presets.ts';
 import { createSampler, type FireRow, type World } from '../../../synthetic/worlds/world.ts';
+import { parseWorldFile } from '../../../synthetic/worlds/world-file.ts';
 import { UsageError } from '../../../training/usage-error.ts';
 import { brokenLaws, draw, l0Of } from './world-laws.ts';
 
@@ -52,6 +54,13 @@ describe('a preset', () => {
       expect(draw(copy, 50)).toEqual(draw(world, 50));
     },
   );
+
+  test.each(names)('%s is known by its parameters, not by its name', (name) => {
+    const copy = parseWorldFile(JSON.stringify(worldNamed(name)), 'copy.json');
+    expect(isPreset(copy)).toBe(true);
+    expect(isPreset({ ...copy, d_in: copy.d_in + 1 })).toBe(false);
+    expect(isPreset({ ...copy, name: 'mine' })).toBe(false);
+  });
 
   test('an unknown name is a usage error that lists the known ones', () => {
     expect(() => worldNamed('mini512')).toThrow(UsageError);
