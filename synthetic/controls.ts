@@ -140,7 +140,7 @@ export function runControls(
       meaning: 'random rows at the truth’s L0: they recover what chance does',
       checks: [
         atMost('L0', chance.l0, truth.l0),
-        atMost('MCC', chance.mcc, chanceMatching(known, batch.x.cols)),
+        atMost('MCC', chance.mcc, chanceMatching(known, world.directions)),
         atMost('explained variance', chance.explainedVariance, truth.explainedVariance),
       ],
     },
@@ -148,14 +148,14 @@ export function runControls(
 }
 
 /**
- * What MCC of random unit rows exceeds with probability under 1e-6. A cosine with a fixed direction is sub-Gaussian of
- * variance 1 / d_in, so the largest of 2 · known of either sign is at most √(2 ln(2 known) / d_in) on average; it changes
- * by no more than the row does, so it spreads by less than 1 / √(d_in - 1), and their mean by √known less.
+ * What MCC of `latents` random unit rows exceeds with probability under 1e-6. A cosine with a fixed direction is sub-Gaussian
+ * of variance 1 / d_in, so the largest with any of F features, of either sign, is at most √(2 ln(2 F) / d_in) on average;
+ * it changes by no more than the row does, so it spreads by less than 1 / √(d_in - 1), and their mean by √latents less.
  */
-function chanceMatching(known: number, d_in: number): number {
+function chanceMatching(latents: number, { rows: features, cols: d_in }: Matrix): number {
   if (d_in < 2) return 1;
-  const average = Math.sqrt((2 * Math.log(2 * known)) / d_in);
-  return Math.min(1, average + 5 / Math.sqrt((d_in - 1) * known));
+  const average = Math.sqrt((2 * Math.log(2 * features)) / d_in);
+  return Math.min(1, average + 5 / Math.sqrt((d_in - 1) * latents));
 }
 
 function check(metric: string, got: number | null, expected: number | null): ControlCheck {

@@ -64,13 +64,16 @@ export async function compute(
   const done = store.cells;
   const jobs = openJobs(settings, { done, ...(shard && { shard }) });
   const total = cellJobs(settings).length;
+  const running = Math.min(threads, Math.max(jobs.length, 1));
+  const rowThreads = spareThreads(settings, running);
   const found = done.size > 0 ? `, ${done.size} found in ${folder}` : '';
   tell(
-    `${settings.experiment} on ${settings.world.name}: ${jobs.length} of ${total} cells to train on ${Math.min(threads, Math.max(jobs.length, 1))} threads${found}`,
+    `${settings.experiment} on ${settings.world.name}: ${jobs.length} of ${total} cells to train on ${running} threads${rowThreads > 0 ? `, ${rowThreads} more for the rows of each` : ''}${found}`,
   );
   const progress = showCellProgress(jobs, tell);
   const cells = await runExperiment(settings, {
     threads,
+    rowThreads,
     done: new Map(done),
     ...(shard && { shard }),
     unfinished: store.unfinished,
@@ -87,6 +90,13 @@ export async function compute(
     );
   }
   return all;
+}
+
+/** Processors that would wait, for each run; none where all rows of a run are one stream. */
+function spareThreads({ world }: ExperimentSettings, running: number): number {
+  const { parameters } = world;
+  const blocks = parameters.kind === 'synth' && parameters.rowsPerBlock > 0;
+  return blocks ? Math.max(0, Math.floor(availableParallelism() / running) - 1) : 0;
 }
 
 /**

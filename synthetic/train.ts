@@ -12,13 +12,14 @@ import {
   type TrainState,
 } from '../reference/train-step.ts';
 import { referenceSteps } from './kernels/reference-steps.ts';
-import type { StepKernel } from './kernels/step-kernel.ts';
+import { nothingToClose, type StepKernel } from './kernels/step-kernel.ts';
 import { absorption } from './metrics/absorption.ts';
 import { cosines, foldDecoderNorms, type Code } from './metrics/code.ts';
 import { deadLatents } from './metrics/dead-latents.ts';
 import { l0 } from './metrics/l0.ts';
 import { matchLatents } from './metrics/mcc.ts';
 import { createRng, stateOf, type Rng, type RngState } from './rng.ts';
+import type { RowSource } from './row-threads.ts';
 import type { RunFile } from './saved-run.ts';
 import { trainedCode } from './trained-code.ts';
 import { createSampler, type LabelledBatch, type World } from './worlds/world.ts';
@@ -58,6 +59,8 @@ export interface TrainingOptions {
   readonly onProgress?: (step: number) => void;
   /** Where the run is kept while it lasts, and goes on from. */
   readonly file?: RunFile;
+  /** Where batches come from after so many steps; drawn here, as they are needed, if left out. */
+  readonly rows?: (done: number) => RowSource;
 }
 
 /** Metrics on the held-out sample after `step` steps. */
@@ -102,14 +105,13 @@ export function streamsOf(
  */
 export async function trainOnWorld(
   run: TrainingRun,
-  { kernel = referenceSteps, onProgress, file }: TrainingOptions = {},
+  { kernel = referenceSteps, onProgress, file, rows }: TrainingOptions = {},
 ): Promise<TrainedSae> {
   const { config, world, seed, batch } = run;
   if (world.d_in !== config.d_in) {
     throw new RangeError(`d_in: expected the world's ${world.d_in}, got ${config.d_in}`);
   }
   const streams = streamsOf(seed);
-  const sampler = createSampler(world, streams.train);
   const watched = createSampler(world, streams.watch).next(wholeBatches(run.curveSamples, batch));
   const saved = (await file?.load()) ?? null;
   const start = saved?.state ?? initialState(config, streams.initialise.uniform);
@@ -124,11 +126,16 @@ export async function trainOnWorld(
   let savedAt = performance.now();
   let x: Matrix | undefined;
   const stepper = kernel.open(config, start);
+  const drawHere = (done: number): RowSource => {
+    const sampler = createSampler(world, streams.train, world.rowsPerBlock ? done * batch : 0);
+    return { next: (over) => sampler.nextX(batch, over), close: nothingToClose };
+  };
+  const source = (rows ?? drawHere)(l0s.length);
   try {
     for (let step = l0s.length + 1; step <= config.steps; step++) {
       const before = l0s[step - 2] ?? null;
       const now = run.schedule ? { ...config, ...run.schedule(step - 1, before) } : config;
-      x = sampler.nextX(batch, x);
+      x = await source.next(x);
       const figures = await stepper.step(x, now, drawsOf(config, streams.prefixes.uniform));
       lossSum += figures.loss;
       l0s.push(figures.l0);
@@ -152,6 +159,7 @@ export async function trainOnWorld(
       converged: mccDrift !== null && mccDrift <= CONVERGED_WITHIN,
     };
   } finally {
+    await source.close();
     await stepper.close();
   }
 }

@@ -100,7 +100,7 @@ export function serveJobs<Job, Result>(
 }
 
 /** A thread of this Node, with the loader for TypeScript where this file itself is not compiled. */
-function startWorker(module: URL): Worker {
+export function startWorker(module: URL): Worker {
   if (!import.meta.url.endsWith('.ts')) return new Worker(new URL(`${module.href}.js`));
   // Not `--import tsx` in execArgv: on Node 20 that registers the loader in the main thread only.
   const start = `import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))};

@@ -4,6 +4,7 @@
  */
 import { configOf, scheduleOf } from '../architectures/record.ts';
 import { openSteps } from '../kernels/open.ts';
+import { openRowThreads } from '../row-threads.ts';
 import { trainedCode } from '../trained-code.ts';
 import { runFile } from '../saved-run.ts';
 import { streamsOf, trainOnWorld, wholeBatches, type TrainingRun } from '../train.ts';
@@ -22,6 +23,8 @@ const CURVE_SAMPLES = 2000;
 export interface SentJob extends CellJob {
   /** Where the run is kept while it lasts; nowhere if left out. */
   readonly unfinished?: string;
+  /** Threads that draw its rows ahead, where a world's rows come in blocks; 0: it draws them itself. */
+  readonly rowThreads: number;
 }
 
 /** @param report - called with the steps done: 0 at once, then at every point of the curve. */
@@ -44,6 +47,11 @@ export async function runCell(job: SentJob, report: (steps: number) => void): Pr
     kernel,
     onProgress: report,
     ...(job.unfinished !== undefined && { file: runFile(job.unfinished) }),
+    ...(job.rowThreads > 0 &&
+      world.rowsPerBlock && {
+        rows: (done: number) =>
+          openRowThreads(world, { ...run, params: job.world }, done, job.rowThreads),
+      }),
   });
 
   const streams = streamsOf(seed);

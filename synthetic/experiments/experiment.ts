@@ -22,6 +22,8 @@ export interface CellTime {
 
 export interface ExperimentOptions {
   readonly threads: number;
+  /** Beside each of them, for its rows; none if left out. */
+  readonly rowThreads?: number;
   readonly shard?: Shard;
   /** Cells that need not be computed again, by key. */
   readonly done?: ReadonlyMap<string, Cell>;
@@ -52,9 +54,11 @@ export async function runExperiment(
   settings: ExperimentSettings,
   options: ExperimentOptions,
 ): Promise<Map<string, Cell>> {
-  const { threads, signal, unfinished, onProgress, onCell } = options;
+  const { threads, rowThreads = 0, signal, unfinished, onProgress, onCell } = options;
   const jobs: readonly SentJob[] = openJobs(settings, options).map((job) =>
-    unfinished === undefined ? job : { ...job, unfinished: unfinished(job) },
+    unfinished === undefined
+      ? { ...job, rowThreads }
+      : { ...job, rowThreads, unfinished: unfinished(job) },
   );
   const cells = new Map(options.done);
   const times = new Map<number, Mark[]>();

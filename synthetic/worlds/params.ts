@@ -87,6 +87,10 @@ export interface SynthParams {
   readonly orthogonalisation: { readonly steps: number; readonly learningRate: number };
   /** Length of b. */
   readonly bias: number;
+  /**
+   * Rows that share a source of random numbers, so that threads can draw a run's rows side by side; 0: all of them.
+   */
+  readonly rowsPerBlock: number;
 }
 
 export interface ForestParams {

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
+import type { Matrix } from '../../reference/matrix.ts';
 import { UsageError, usage } from '../../training/usage-error.ts';
 import { featureTree, nabeshimaTree } from './feature-tree.ts';
 import type {
@@ -51,6 +52,7 @@ const synth16k: SynthParams = {
   magnitudes: { first: 5, last: 4, spread: { mean: 0.5, sd: 0.5 } },
   orthogonalisation: { steps: 100, learningRate: 3e-4 },
   bias: 0.5,
+  rowsPerBlock: 1024,
 };
 
 /** Its character for processors: as many features for each dimension it can still tell apart, no probability clamped. */
@@ -69,6 +71,7 @@ function miniature(
     d_in,
     firing: { exponent: 0.5, p_max: 0.3, p_min },
     forest: forest && { ...forest, roots: 8, depth },
+    rowsPerBlock: 0,
   };
 }
 
@@ -172,15 +175,16 @@ export async function openWorld(nameOrPath: string): Promise<WorldParams> {
 /**
  * The world of these parameters: the same for the same seed on any machine.
  * @param seed - of the directions and of whatever else is drawn once.
+ * @param directions - of the same world, where they are made already and slow to make.
  * @throws {@link RangeError} naming the parameter that is impossible and its value.
  */
-export function createWorld(params: WorldParams, seed: number): World {
+export function createWorld(params: WorldParams, seed: number, directions?: Matrix): World {
   switch (params.kind) {
     case 'tree':
       return treeWorld(featureTree(params.name, params.root, params.d_in, params.normSpread), seed);
     case 'parent-child':
       return parentChildWorld(params, seed);
     case 'synth':
-      return synthWorld(params, seed);
+      return synthWorld(params, seed, directions);
   }
 }

@@ -21,9 +21,10 @@ import { zipfProbabilities } from './zipf.ts';
 /**
  * Directions are made when first asked for, and cost 1.5 F d² products for each step that pushes them apart:
  * seconds for 1,024 features, about half an hour for 16,384 in 768 dimensions. The last ones are kept in memory.
+ * @param made - directions of the same world.
  * @throws {@link RangeError} naming the parameter that is impossible and its value.
  */
-export function synthWorld(params: SynthParams, seed: number): World {
+export function synthWorld(params: SynthParams, seed: number, made?: Matrix): World {
   checkNumbers(params);
   const { features, d_in } = params;
   const rng = createRng(seed);
@@ -45,7 +46,7 @@ export function synthWorld(params: SynthParams, seed: number): World {
     scaleChildren: params.forest?.scaleChildren ?? false,
   };
   const edges = edgesOf(forest);
-  let directions: Matrix | undefined;
+  let directions = made;
   return {
     name: params.name,
     seed,
@@ -60,6 +61,7 @@ export function synthWorld(params: SynthParams, seed: number): World {
     bias: unitRows(1, d_in, rng.split('bias')).data.map((value) => value * params.bias),
     statistics: statisticsOf(params, compensated.drawn, forest),
     warnings: [...compensated.warnings, ...correlation.warnings],
+    rowsPerBlock: params.rowsPerBlock,
     ...compiledRows(firing),
   };
 }
@@ -142,7 +144,8 @@ function statisticsOf(params: SynthParams, drawn: Float64Array, forest: Forest):
   };
 }
 
-function checkNumbers({ features, d_in, magnitudes, orthogonalisation, bias }: SynthParams): void {
+function checkNumbers(params: SynthParams): void {
+  const { features, d_in, magnitudes, orthogonalisation, bias, rowsPerBlock } = params;
   const require = (fine: boolean, what: string, expected: string, value: number): void => {
     if (!fine) throw new RangeError(`${what}: expected ${expected}, got ${value}`);
   };
@@ -162,4 +165,5 @@ function checkNumbers({ features, d_in, magnitudes, orthogonalisation, bias }: S
   whole('orthogonalisation.steps', orthogonalisation.steps, 0);
   above('orthogonalisation.learningRate', orthogonalisation.learningRate);
   notBelow('bias', bias);
+  whole('rowsPerBlock', rowsPerBlock, 0);
 }

@@ -94,6 +94,7 @@ const synth = z.strictObject({
     .strictObject({ steps: z.number(), learningRate: z.number() })
     .default({ steps: 100, learningRate: 3e-4 }),
   bias: z.number().default(0),
+  rowsPerBlock: z.number().default(0),
 });
 
 const world: z.ZodType<WorldParams> = z.discriminatedUnion('kind', [tree, parentChild, synth]);

@@ -31,6 +31,8 @@ export interface World {
   readonly statistics: WorldStatistics;
   /** What had to be changed to make the parameters possible, one line each. */
   readonly warnings?: readonly string[];
+  /** Rows after which a stream goes on from a source of random numbers of its own; 0 or left out: never. */
+  readonly rowsPerBlock?: number;
   /** A stream of rows' activations, from its own source of random numbers. */
   readonly firing: (rng: Rng) => FireRow;
   /** The same stream as rows of x, where that is faster; null for a place or a source of numbers it cannot use. */
@@ -88,20 +90,26 @@ export interface Sampler {
   nextX(batch: number, over?: Matrix): Matrix;
 }
 
-/** @param rng - the stream's own source; give every purpose a sub-stream of its own. */
-export function createSampler(world: World, rng: Rng): Sampler {
-  const { d_in, directions, bias } = world;
-  const fireRow = world.firing(rng);
-  const drawRows = world.rows?.(rng, world) ?? null;
-  const fits = (over: Matrix | undefined, batch: number): over is Matrix =>
-    over?.rows === batch && over.cols === d_in;
-  const biased = bias.some((value) => value !== 0);
-  const startRows = (batch: number, over?: Matrix): Matrix => {
-    const x = fits(over, batch) ? over : matrix(batch, d_in);
-    if (x === over && !biased) x.data.fill(0);
-    if (biased) for (let b = 0; b < batch; b++) x.data.set(bias, b * d_in);
-    return x;
+/**
+ * @param rng - the stream's own source; give every purpose a sub-stream of its own.
+ * @param from - the row to begin with, where rows come in blocks: those before it need not be drawn.
+ */
+export function createSampler(world: World, rng: Rng, from = 0): Sampler {
+  const { d_in, directions, bias, rowsPerBlock = 0 } = world;
+  let fireRow: FireRow;
+  let drawRows: DrawRows | null;
+  let block = 0;
+  /** Rows to come from the source of now. */
+  let left = Infinity;
+  const beginAt = (source: Rng): void => {
+    fireRow = world.firing(source);
+    drawRows = world.rows?.(source, world) ?? null;
   };
+  const beginBlock = (): void => {
+    beginAt(rng.split(`${block++}`));
+    left = rowsPerBlock;
+  };
+  const biased = bias.some((value) => value !== 0);
   // The row that was drawn last.
   const fired: number[] = [];
   const activations: number[] = [];
@@ -110,17 +118,47 @@ export function createSampler(world: World, rng: Rng): Sampler {
     fired[count] = feature;
     activations[count++] = activation;
   };
+  const startRows = (x: Matrix): void => {
+    if (!biased) x.data.fill(0);
+    else for (let b = 0; b < x.rows; b++) x.data.set(bias, b * d_in);
+  };
   const drawTo = (x: Matrix, b: number): void => {
+    if (left === 0) beginBlock();
+    left--;
     count = 0;
     fireRow(note);
     let at = 0;
     for (; at + 4 <= count; at += 4) addFour(x, b, directions, fired, activations, at);
     for (; at < count; at++) addOne(x, b, directions, fired[at], activations[at]);
   };
+  const drawX = (x: Matrix): Matrix => {
+    if (drawRows === null) {
+      startRows(x);
+      for (let b = 0; b < x.rows; b++) drawTo(x, b);
+      return x;
+    }
+    for (let b = 0; b < x.rows;) {
+      if (left === 0) beginBlock();
+      const rows = Math.min(left, x.rows - b);
+      drawRows({ rows, cols: d_in, data: x.data.subarray(b * d_in, (b + rows) * d_in) });
+      left -= rows;
+      b += rows;
+    }
+    return x;
+  };
+  if (rowsPerBlock === 0) {
+    if (from !== 0) throw new RangeError(`from: expected 0 in world ${world.name}, got ${from}`);
+    beginAt(rng);
+  } else {
+    block = Math.floor(from / rowsPerBlock);
+    beginBlock();
+    drawX(matrix(from % rowsPerBlock, d_in));
+  }
   return {
     next(batch) {
       const features = sparseRowsBuilder(directions.rows);
-      const x = startRows(batch);
+      const x = matrix(batch, d_in);
+      startRows(x);
       for (let b = 0; b < batch; b++) {
         drawTo(x, b);
         for (let i = 0; i < count; i++) features.add(fired[i], activations[i]);
@@ -128,16 +166,8 @@ export function createSampler(world: World, rng: Rng): Sampler {
       }
       return { features: features.finish(), x };
     },
-    nextX(batch, over) {
-      if (drawRows !== null) {
-        const x = fits(over, batch) ? over : matrix(batch, d_in);
-        drawRows(x);
-        return x;
-      }
-      const x = startRows(batch, over);
-      for (let b = 0; b < batch; b++) drawTo(x, b);
-      return x;
-    },
+    nextX: (batch, over) =>
+      drawX(over?.rows === batch && over.cols === d_in ? over : matrix(batch, d_in)),
   };
 }
 

@@ -10,6 +10,7 @@ import {
   randomCode,
   type PlantedCode,
 } from '../../synthetic/planted-codes.ts';
+import type { SynthParams } from '../../synthetic/worlds/params.ts';
 import { createWorld, worldNamed } from '../../synthetic/worlds/presets.ts';
 import { evaluate, type Evaluation } from '../../synthetic/evaluate.ts';
 import { nabeshimaTree } from '../../synthetic/worlds/feature-tree.ts';
@@ -222,6 +223,19 @@ describe.each(['tree', 'mini256', 'absorb4', 'independent4', 'hedge1'])(
     });
   },
 );
+
+test('runControls holds where a code knows few of many features', () => {
+  const params = worldNamed('synth16k') as SynthParams;
+  const large = createWorld(
+    { ...params, features: 6000, orthogonalisation: { steps: 0, learningRate: 1 } },
+    0,
+  );
+  const controls = runControls(createSampler(large, createRng(3)).next(600), large);
+  for (const { name, checks } of controls) {
+    for (const check of checks)
+      expect.soft(check, `${name}: ${check.metric}`).toMatchObject({ holds: true });
+  }
+}, 30_000);
 
 describe('runControls', () => {
   test('finds every figure at its exact value', () => {

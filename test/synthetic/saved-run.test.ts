@@ -10,6 +10,7 @@ import type { StepKernel } from '../../synthetic/kernels/step-kernel.ts';
 import { threadsSteps } from '../../synthetic/kernels/threads-steps.ts';
 import { runFile } from '../../synthetic/saved-run.ts';
 import { trainOnWorld, type TrainingRun } from '../../synthetic/train.ts';
+import type { SynthParams, WorldParams } from '../../synthetic/worlds/params.ts';
 import { createWorld, worldNamed } from '../../synthetic/worlds/presets.ts';
 
 const STEPS = 30;
@@ -20,8 +21,15 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+const blocks: SynthParams = {
+  ...(worldNamed('mini256') as SynthParams),
+  name: 'blocks',
+  rowsPerBlock: 100,
+};
+const paramsOf = (name: string): WorldParams => (name === 'blocks' ? blocks : worldNamed(name));
+
 function runOf(slug: string, name: string, width: number): TrainingRun {
-  const world = createWorld(worldNamed(name), 1);
+  const world = createWorld(paramsOf(name), 1);
   const sizes = {
     d_in: world.d_in,
     d_sae: width,
@@ -59,6 +67,7 @@ describe('a run that is ended goes on to the same bits', () => {
   test.each([
     ['batchtopk', 'tree', 20, threadsSteps],
     ['matryoshka', 'mini256', 32, threadsSteps],
+    ['batchtopk', 'blocks', 32, threadsSteps],
     ['matryoshka', 'correlated50', 32, referenceSteps],
     ['matryoshka-falling-k', 'absorb4', 4, referenceSteps],
     ['matryoshka-random', 'tree', 20, referenceSteps],

@@ -14,6 +14,7 @@ import {
 } from '../../../synthetic/experiments/settings.ts';
 import { openStore, readStores } from '../../../synthetic/experiments/store.ts';
 import { resultsOf } from '../../../synthetic/experiments/summarise.ts';
+import type { SynthParams } from '../../../synthetic/worlds/params.ts';
 import { worldNamed } from '../../../synthetic/worlds/presets.ts';
 import { UsageError } from '../../../training/usage-error.ts';
 
@@ -59,6 +60,29 @@ describe('an experiment', () => {
 
   test('gives the same results, bit for bit, on one thread as on two', async () => {
     expect(jsonOf(await runExperiment(settings, { threads: 1 }))).toBe(jsonOf(whole));
+  });
+
+  test('gives the same results with threads that draw rows ahead as without', async () => {
+    const parameters: SynthParams = {
+      ...(worldNamed('mini256') as SynthParams),
+      name: 'blocks',
+      rowsPerBlock: 50,
+    };
+    const architecture = architectureRecord(
+      architectureNamed('batchtopk'),
+      { ...sizes, d_in: 64 },
+      [2],
+    );
+    const blocks = experimentSettings({
+      ...settings,
+      world: { name: 'blocks', parameters },
+      architectures: [architecture],
+      pairs: [],
+    });
+    const [none, two] = await Promise.all(
+      [0, 2].map((rowThreads) => runExperiment(blocks, { threads: 1, rowThreads })),
+    );
+    expect(JSON.stringify([...two])).toBe(JSON.stringify([...none]));
   });
 
   test('has no dates or durations in its results', () => {

@@ -139,6 +139,39 @@ describe('published figures', () => {
   });
 });
 
+describe('rows in blocks', () => {
+  const world = createWorld({ ...(worldNamed('mini256') as SynthParams), rowsPerBlock: 5 }, 5);
+
+  test('can be drawn from any row on', () => {
+    const whole = createSampler(world, createRng(2)).next(17);
+    for (const from of [0, 3, 5, 9, 16]) {
+      const rest = createSampler(world, createRng(2), from).next(17 - from);
+      expect(rest.x.data).toEqual(whole.x.data.slice(from * world.d_in));
+      expect(denseRows(rest.features).data).toEqual(
+        denseRows(whole.features).data.slice(from * world.directions.rows),
+      );
+    }
+  });
+
+  test('begin another source after each, and the first is not the stream of one source', () => {
+    const one = createWorld(worldNamed('mini256'), 5);
+    const [x, stream] = [world, one].map((each) => createSampler(each, createRng(2)).nextX(5));
+    expect(x.data).not.toEqual(stream.data);
+    const again = createSampler(world, createRng(2).split('1')).nextX(5);
+    expect(again.data).not.toEqual(x.data);
+    const second = createSampler(one, createRng(2).split('1')).nextX(5);
+    expect(createSampler(world, createRng(2), 5).nextX(5)).toEqual(second);
+  });
+
+  test('are what a world has that is drawn from a row on', () => {
+    const one = createWorld(worldNamed('mini256'), 5);
+    expect(() => createSampler(one, createRng(2), 5)).toThrow('from: expected 0');
+    expect(() =>
+      createWorld({ ...(worldNamed('mini256') as SynthParams), rowsPerBlock: 0.5 }, 5),
+    ).toThrow('rowsPerBlock: expected a whole number >= 0, got 0.5');
+  });
+});
+
 describe('a world', () => {
   test.each(['tree', 'mini256'])(
     '%s writes rows over those that are not needed any more, the same ones',
@@ -156,22 +189,25 @@ describe('a world', () => {
     },
   );
 
-  test('has rows that do not depend on the batch size, with x = b + A G', () => {
-    const world = createWorld(worldNamed('mini256'), 5);
-    const at = (): ReturnType<typeof createSampler> => createSampler(world, createRng(2));
-    const whole = at().next(12);
-    const one = at();
-    for (let n = 0; n < 12; n++) expect(row(one.nextX(1), 0)).toEqual(row(whole.x, n));
-    const a = denseRows(whole.features);
-    for (let n = 0; n < 12; n++) {
-      const x = world.bias.slice();
-      for (let f = 0; f < a.cols; f++) {
-        const g = row(world.directions, f);
-        for (let i = 0; i < x.length; i++) x[i] += a.data[n * a.cols + f] * g[i];
+  test.each([0, 1, 5])(
+    'has rows that do not depend on the batch size, with x = b + A G, in blocks of %i',
+    (rowsPerBlock) => {
+      const world = createWorld({ ...(worldNamed('mini256') as SynthParams), rowsPerBlock }, 5);
+      const at = (): ReturnType<typeof createSampler> => createSampler(world, createRng(2));
+      const whole = at().next(12);
+      const one = at();
+      for (let n = 0; n < 12; n++) expect(row(one.nextX(1), 0)).toEqual(row(whole.x, n));
+      const a = denseRows(whole.features);
+      for (let n = 0; n < 12; n++) {
+        const x = world.bias.slice();
+        for (let f = 0; f < a.cols; f++) {
+          const g = row(world.directions, f);
+          for (let i = 0; i < x.length; i++) x[i] += a.data[n * a.cols + f] * g[i];
+        }
+        x.forEach((value, i) => expect(row(whole.x, n)[i]).toBeCloseTo(value, 10));
       }
-      x.forEach((value, i) => expect(row(whole.x, n)[i]).toBeCloseTo(value, 10));
-    }
-  });
+    },
+  );
 
   test('is another one for another seed, but fires the same for the same stream of draws where nothing is drawn once', () => {
     const [a, b] = [1, 2].map((seed) => createWorld(worldNamed('absorb4'), seed));
