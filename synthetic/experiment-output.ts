@@ -123,8 +123,14 @@ export async function writeExperiment(
   }
 }
 
-/** Means with intervals, a column for each architecture and L0. */
-function metricTable({ summaries }: ExperimentResults): string {
+/**
+ * Means with intervals, a column for each architecture and L0; one below the other where they are wider than this.
+ * @param most - characters of a line.
+ */
+export function metricTable(
+  { summaries }: Pick<ExperimentResults, 'summaries'>,
+  most: number = process.stdout.columns ?? 160,
+): string {
   const several = new Set(summaries.map(({ targetL0 }) => targetL0)).size > 1;
   const rows = [
     ['', ...summaries.map((one) => one.architecture + (several ? `, L0 ${one.targetL0}` : ''))],
@@ -134,14 +140,29 @@ function metricTable({ summaries }: ExperimentResults): string {
     ]),
   ];
   const width = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows
-    .map((row) =>
-      row
-        .map((text, column) => text.padEnd(width[column]))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  const line = (row: readonly string[], columns: readonly number[]): string =>
+    columns
+      .map((column) => row[column].padEnd(width[column]))
+      .join('  ')
+      .trimEnd();
+  return foldedColumns(width, most)
+    .map((columns) => rows.map((row) => line(row, [0, ...columns])).join('\n'))
+    .join('\n\n');
+}
+
+/** Columns after the first, as many beside each other as fit, and one at least. */
+function foldedColumns(width: readonly number[], most: number): number[][] {
+  const parts: number[][] = [];
+  let left = 0;
+  for (let column = 1; column < width.length; column++) {
+    left -= width[column] + 2;
+    if (left < 0 || parts.length === 0) {
+      parts.push([]);
+      left = most - width[0] - width[column] - 2;
+    }
+    parts[parts.length - 1].push(column);
+  }
+  return parts;
 }
 
 /** Lines on what weakens a comparison. */

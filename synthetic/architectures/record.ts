@@ -155,6 +155,11 @@ export function configOf(record: ArchitectureRecord, d_in: number, targetL0: num
       `--l0: expected at least one latent per batch of ${record.batch}, got ${targetL0}`,
     );
   }
+  if (selection === 'row' && (!Number.isInteger(targetL0) || targetL0 < 1)) {
+    throw new UsageError(
+      `--l0: expected a whole number for ${record.slug}, which selects row by row, got ${targetL0}`,
+    );
+  }
   return usage(() =>
     trainConfig({
       ...Object.fromEntries(given),

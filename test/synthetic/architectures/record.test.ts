@@ -79,7 +79,7 @@ describe('architectures', () => {
     expect(() => record('batchtopk', 0.001)).toThrow(
       '--l0: expected at least one latent per batch',
     );
-    expect(() => record('topk', 1.5)).toThrow('k: expected a whole number');
+    expect(() => record('topk', 1.5)).toThrow('--l0: expected a whole number for topk');
     expect(() =>
       architectureRecord(
         architectureNamed('matryoshka-random'),
