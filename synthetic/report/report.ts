@@ -19,6 +19,9 @@ import { drawnArchitectures, typicalRun } from './selection.ts';
 import { acceptanceBody, agreeing, controlsBody, metricTables, settingsBody } from './tables.ts';
 import { controlsHold, overallVerdict, verdictBody } from './verdict.ts';
 
+/** Architectures that a title names. */
+const MOST_NAMED = 4;
+
 /**
  * @param command - how to make the page again, printed at its foot.
  * @param outlook - a sentence on what a longer run would take.
@@ -35,7 +38,7 @@ export function experimentReport(
     title:
       experiment === 'claims'
         ? `Five claims about Matryoshka SAEs, on the world ${world.name}`
-        : `${listed(names)} on the world ${world.name}`,
+        : `${names.length > MOST_NAMED ? `${names.length} architectures` : listed(names)} on the world ${world.name}`,
     kicker: `matryoshka synthetic ${experiment}`,
     lead: [lead(results), ...(outlook === null ? [] : [outlook])].join(' '),
     ...(verdict === undefined ? {} : { verdict }),
