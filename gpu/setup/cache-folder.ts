@@ -13,7 +13,8 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
+import { cacheFolder } from '../../training/cache-folder.ts';
 import { RECIPE, tensorflowVersion } from './pinned.ts';
 
 export type Flavour = 'cpu' | 'cuda';
@@ -29,14 +30,12 @@ export interface Installed {
   readonly packageFolder: string;
 }
 
-/** The folder of every TensorFlow that was set up for this user. A relative XDG_CACHE_HOME is ignored, as its standard says. */
+/** The folder of every TensorFlow that was set up for this user. */
 export function tensorflowRoot(
   env: Readonly<Record<string, string | undefined>> = process.env,
   home: string = homedir(),
 ): string {
-  const chosen = env['XDG_CACHE_HOME'] ?? '';
-  const cache = isAbsolute(chosen) ? chosen : join(home, '.cache');
-  return join(cache, 'matryoshka-sae', 'tensorflow');
+  return join(cacheFolder(env, home), 'tensorflow');
 }
 
 export function folderOf(root: string, flavour: Flavour): string {

@@ -11,6 +11,7 @@ import { compensate, firingRates } from './compensation.ts';
 import { unitRows } from './directions.ts';
 import { compiledRows } from './compiled-rows.ts';
 import { buildForest, noForest, type Forest } from './forest.ts';
+import { keptDirections } from './kept-directions.ts';
 import { independent, lowRankCorrelation } from './low-rank-correlation.ts';
 import { upperQuantile } from './normal.ts';
 import type { SynthParams } from './params.ts';
@@ -20,7 +21,7 @@ import { zipfProbabilities } from './zipf.ts';
 
 /**
  * Directions are made when first asked for, and cost 1.5 F d² products for each step that pushes them apart:
- * seconds for 1,024 features, about half an hour for 16,384 in 768 dimensions. The last ones are kept in memory.
+ * seconds for 1,024 features, minutes for 16,384 in 768 dimensions. Those are kept on disk, the last ones in memory too.
  * @param made - directions of the same world.
  * @throws {@link RangeError} naming the parameter that is impossible and its value.
  */
@@ -73,8 +74,11 @@ function directionsOf(params: SynthParams, seed: number): Matrix {
   const { features, d_in, orthogonalisation } = params;
   const key = JSON.stringify([features, d_in, orthogonalisation, seed]);
   if (kept?.key !== key) {
-    const directions = unitRows(features, d_in, createRng(seed).split('directions'));
-    pushApart(directions, orthogonalisation.steps, orthogonalisation.learningRate);
+    const directions = keptDirections(params, seed, () => {
+      const made = unitRows(features, d_in, createRng(seed).split('directions'));
+      pushApart(made, orthogonalisation.steps, orthogonalisation.learningRate);
+      return made;
+    });
     kept = { key, directions };
   }
   return kept.directions;
